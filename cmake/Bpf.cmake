@@ -1,0 +1,1 @@
+# sluice_bpf_object(): see bpf/CMakeLists.txt
