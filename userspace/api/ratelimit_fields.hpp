@@ -1,0 +1,36 @@
+// The fields and bodies by which a client learns of its limits: RateLimit and RateLimit-Policy of
+// draft-ietf-httpapi-ratelimit-headers-10, problem details of RFC 9457. Pure; any thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/clock.hpp"
+#include "policy/policy.hpp"
+
+namespace sluice {
+
+// One limit as a response tells it.
+struct LimitState {
+    std::string_view name;
+    Rate rate;
+    std::uint64_t remaining = 0;
+    Nanos until_more = 0;  // until additional quota frees up; 0: there is nothing to wait for
+};
+
+// Appends `"ai";q=100;w=3600, "user";q=5000;w=3600`.
+void append_ratelimit_policy(std::string& out, std::span<const LimitState> limits);
+// Appends `"ai";r=0;t=412, "user";r=4900;t=3`.
+void append_ratelimit(std::string& out, std::span<const LimitState> limits);
+
+// Whole seconds that are never too few: the same request after them is admitted. At least 1.
+std::int64_t whole_seconds(Nanos wait);
+
+// problem+json of a request over its limits.
+std::string quota_exceeded_body(std::span<const std::string_view> violated, std::int64_t retry_after_s);
+// problem+json of a banned source.
+std::string banned_body(std::int64_t retry_after_s);
+
+}  // namespace sluice
