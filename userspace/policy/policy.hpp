@@ -1,5 +1,5 @@
-// A policy as plain structs: what the operator wrote, checked and with every default filled in. Immutable once loaded;
-// shared between threads as shared_ptr<const Policy>. Knows no file, no socket and no map.
+// A policy as plain structs: what the operator wrote, checked and with every default filled in. Immutable
+// once loaded; shared between threads as shared_ptr<const Policy>. Knows no file, no socket and no map.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ std::string to_string(const Rate& rate);
 
 enum class LimitMode : std::uint8_t { kEnforce, kShadow };
 
-// --- kernel: packets ------------------------------------------------------------------------------------------------
+// --- kernel: packets
+// ------------------------------------------------------------------------------------------------
 
 enum class KernelMode : std::uint8_t { kEnforce, kShadow, kOff };
 enum class PacketCount : std::uint8_t { kPackets, kBytes, kTcpSyn, kUdp, kIcmp };
@@ -56,18 +57,18 @@ struct BanRule {
 
 // A list of prefixes: those written in place and those read from the files named in it.
 struct PrefixList {
-    std::vector<IpPrefix> prefixes;   // sorted, unique; in place and from files together
-    std::vector<std::string> files;   // as written, relative to the policy's folder; watched for change
+    std::vector<IpPrefix> prefixes;  // sorted, unique; in place and from files together
+    std::vector<std::string> files;  // as written, relative to the policy's folder; watched for change
 
     bool operator==(const PrefixList&) const = default;
 };
 
 struct KernelPolicy {
-    KernelMode mode = KernelMode::kOff;   // a policy without a kernel section
-    std::vector<std::uint16_t> ports;     // destination ports judged; empty: all
+    KernelMode mode = KernelMode::kOff;  // a policy without a kernel section
+    std::vector<std::uint16_t> ports;    // destination ports judged; empty: all
     PrefixList allow;
     PrefixList deny;
-    SourcePrefix prefix{24, 48};          // what `per: prefix` groups by
+    SourcePrefix prefix{24, 48};  // what `per: prefix` groups by
     std::vector<PacketLimit> limits;
     SynCookies syn_cookies = SynCookies::kOff;
     std::optional<BanRule> ban;
@@ -75,7 +76,8 @@ struct KernelPolicy {
     bool operator==(const KernelPolicy&) const = default;
 };
 
-// --- requests -------------------------------------------------------------------------------------------------------
+// --- requests
+// -------------------------------------------------------------------------------------------------------
 
 enum class JwtAlgorithm : std::uint8_t { kHs256, kRs256, kEs256, kEdDsa };
 
@@ -86,6 +88,8 @@ struct JwtPolicy {
     std::optional<std::string> issuer;
     std::optional<std::string> audience;
     std::string user_claim = "sub";
+    std::string roles_claim = "roles";
+    Nanos leeway = 30 * kSecond;  // how far issuer's clock and ours may differ: applied to exp, nbf and iat
 
     bool operator==(const JwtPolicy&) const = default;
 };
@@ -113,13 +117,17 @@ struct IdentityPolicy {
     bool operator==(const IdentityPolicy&) const = default;
 };
 
-// First match wins. `path` is canonical (see http/path.hpp) with * for one segment and a final ** for the rest.
+// A route of this class answers logins: the gateway makes an authentication event of each response's status.
+inline constexpr std::string_view kLoginClass = "login";
+
+// First match wins. `path` is canonical (see http/path.hpp) with * for one segment and a final ** for the
+// rest.
 struct Route {
     std::string name;
     std::string path;
-    std::string class_name;                // empty: none
-    std::string provider;                  // empty: none; label of ai_model_usage_total
-    std::vector<std::string> methods;      // empty: any
+    std::string class_name;            // empty: none
+    std::string provider;              // empty: none; label of ai_model_usage_total
+    std::vector<std::string> methods;  // empty: any
 
     bool operator==(const Route&) const = default;
 };
@@ -131,7 +139,7 @@ struct RequestLimit {
     std::string name;
     LimitScope per = LimitScope::kIp;
     LimitWhen when = LimitWhen::kAlways;
-    std::string class_name;                // empty: every request
+    std::string class_name;  // empty: every request
     Rate rate;
     LimitMode mode = LimitMode::kEnforce;
 
@@ -141,7 +149,7 @@ struct RequestLimit {
 struct Policy {
     std::string name;
     std::vector<IpPrefix> trusted_proxies;
-    SourcePrefix source_prefix;            // what one source is, in the kernel and for `per: ip`
+    SourcePrefix source_prefix;  // what one source is, in the kernel and for `per: ip`
     KernelPolicy kernel;
     IdentityPolicy identity;
     std::vector<Route> routes;

@@ -1,0 +1,40 @@
+// What a policy must hold beyond being well formed. Pure: struct in, problems out; the YAML reader adds file
+// and line.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "policy/policy.hpp"
+#include "policy/problem.hpp"
+
+namespace sluice {
+
+// Bounds of a policy. Each keeps a cost that grows with it (kernel state per source, work per request, labels
+// of a metric) within what the enforcers were measured at.
+inline constexpr std::size_t kMaxKernelLimits = 16;
+inline constexpr std::size_t kMaxRequestLimits = 64;
+inline constexpr std::size_t kMaxRoutes = 1024;
+inline constexpr std::size_t kMaxPorts = 64;
+inline constexpr std::size_t kMaxNameLength = 32;
+inline constexpr std::size_t kMaxPolicyNameLength = 64;
+inline constexpr std::uint64_t kMaxRequestRateCount = 1'000'000'000;
+inline constexpr Nanos kMaxRequestWindow = 31 * kDay;
+inline constexpr std::uint64_t kMaxPacketRateCount = 1'000'000'000'000;
+inline constexpr Nanos kMaxPacketWindow = kHour;
+inline constexpr std::uint64_t kMaxBurst = 1'000'000'000'000;
+// The kernel's coarse clock moves in ticks of 4 ms (HZ=250): a burst smaller than what the rate grants in one
+// tick would drop traffic that is within the rate.
+inline constexpr Nanos kKernelTick = 4 * kMillisecond;
+// A byte limit must let one full Ethernet frame pass.
+inline constexpr std::uint64_t kMinByteBurst = 1514;
+
+// Every fault of the policy, each with its path and without file and line.
+Problems check_policy(const Policy& policy);
+
+// [a-z0-9_]{1,32} and not one of the words that metrics use for "no such thing" (unmatched, other, none,
+// all).
+bool is_valid_name(std::string_view name);
+
+}  // namespace sluice
