@@ -1,0 +1,29 @@
+// The kernel enforcer on real interfaces: loads the XDP program, attaches it, pins its state under
+// /sys/fs/bpf/sluice/.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "kernel/kernel_enforcer.hpp"
+
+namespace sluice {
+
+struct BpfEnforcerOptions {
+    std::vector<std::string> interfaces;  // at least one
+    XdpMode mode = XdpMode::kAuto;
+    // Sizes of what is newly created; adopted maps keep theirs. Rounded up to a power of two.
+    std::uint32_t source_sets = 1U << 18;  // × 128 bytes, 8 arrival times each: 32 MiB hold 2 million
+    std::uint32_t prefix_sets = 1U << 14;  // × 128 bytes: 2 MiB hold 131,072
+    std::uint32_t bans = 1U << 16;         // about 200 bytes each
+};
+
+// Mounts bpffs if it is not, takes this network namespace's lock (kConflict if another daemon holds it),
+// adopts or replaces pinned state, attaches every interface or none. A foreign XDP program that no dispatcher
+// runs is refused (kConflict). Needs CAP_BPF, CAP_NET_ADMIN and write access to /sys/fs/bpf; blocks for up to
+// a few hundred ms.
+Result<std::unique_ptr<KernelEnforcer>> open_bpf_enforcer(const BpfEnforcerOptions& options);
+
+}  // namespace sluice
