@@ -1,0 +1,67 @@
+// The ledger of a host on its own: LMDB in a directory.
+//
+//   kill -9      loses at most what was not flushed yet (100 ms), never corrupts: a flush is one transaction.
+//   power loss   MDB_NOMETASYNC: data is synced before the page that points to it is written, so the file
+//   stays whole;
+//                at most one flush more is lost. Costs one fdatasync a flush, in the flush thread.
+//   full disk,   store() fails, health says why, the limiter goes on and keeps what changed; each flush tries
+//   again. read-only    At start the same: what is stored is read, and writing is tried again with each
+//   flush. corrupt or   The file is moved aside (data.mdb.corrupt-TIME), said in the recovery's notice, and a
+//   new one begun: foreign      at 3 a.m. a limiter that starts with empty windows is worth more than one
+//   that does not start. A file
+//                that kills the process while it is read is moved aside by the next start.
+//   second       refused with kConflict: the directory is locked (flock) for as long as this lives.
+//   process
+//   clock        Within one boot, elapsed time is taken from CLOCK_BOOTTIME, so a wall clock set forward or
+//   back
+//                between two processes changes nothing. After a reboot a clock behind the last flush counts
+//                as no time passed: conservative. Both are said in the notice.
+//
+// Thread-safe; every call but health() may wait for the disk.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/guarded.hpp"
+#include "base/unique_fd.hpp"
+#include "ledger/ledger.hpp"
+
+namespace sluice {
+
+struct EmbeddedLedgerConfig {
+    std::string directory;                              // made (0700) if it does not exist; its parent must
+    std::size_t map_bytes = std::size_t{64} << 20;      // to begin with; doubles when full
+    std::size_t max_map_bytes = std::size_t{64} << 30;  // address space, not disk
+};
+
+class EmbeddedLedger final : public Ledger {
+  public:
+    // Errors: kConflict (another process has it), kInvalid (the path is not a directory), kNotPermitted,
+    // kUnavailable.
+    static Result<std::unique_ptr<EmbeddedLedger>> open(const EmbeddedLedgerConfig& config);
+    ~EmbeddedLedger() override;
+
+    Result<LedgerRecovery> recover(Limiter& limiter, Nanos now) override;
+    Result<> store(const KeyBatch& batch, Nanos now) override;
+    Result<> sweep(Nanos now) override;
+    Result<std::optional<std::string>> get_document(std::string_view name) override;
+    Result<> put_document(std::string_view name, std::string_view bytes) override;
+    Result<> close(Nanos now) override;
+    LedgerHealth health() const override;
+    std::string_view kind() const override { return "embedded"; }
+
+  private:
+    struct Env;
+    EmbeddedLedger(EmbeddedLedgerConfig config, UniqueFd lock);
+
+    EmbeddedLedgerConfig config_;
+    UniqueFd lock_;
+    std::mutex mutex_;  // one transaction at a time; the map grows only between them
+    std::unique_ptr<Env> env_;
+    std::string notice_;
+    Guarded<LedgerHealth> health_;
+};
+
+}  // namespace sluice
