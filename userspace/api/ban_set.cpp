@@ -4,8 +4,8 @@
 
 namespace sluice {
 
-BanSet::BanSet(std::vector<Ban> bans) {
-    for (Ban& ban : bans) {
+BanSet::BanSet(std::vector<PlacedBan> bans) {
+    for (PlacedBan& ban : bans) {
         std::vector<std::uint8_t>& lengths = ban.source.is_v4() ? v4_lengths_ : v6_lengths_;
         const auto length = static_cast<std::uint8_t>(ban.source.length());
         if (std::ranges::find(lengths, length) == lengths.end()) lengths.push_back(length);
@@ -16,7 +16,7 @@ BanSet::BanSet(std::vector<Ban> bans) {
     std::ranges::sort(v6_lengths_, std::greater{});
 }
 
-const Ban* BanSet::find(const IpAddress& address, Nanos now) const {
+const PlacedBan* BanSet::find(const IpAddress& address, Nanos now) const {
     for (const std::uint8_t length : address.is_v4() ? v4_lengths_ : v6_lengths_) {
         const auto found = bans_.find(IpPrefix{address, length});
         if (found != bans_.end() && found->second.expires > now) return &found->second;

@@ -13,7 +13,7 @@
 
 namespace sluice {
 
-struct Ban {
+struct PlacedBan {
     IpPrefix source;
     std::string origin;  // "operator" or "escalation" here; the kernel's own have "kernel"
     std::string reason;  // an operator's words or a reason of the taxonomy
@@ -23,15 +23,15 @@ struct Ban {
 class BanSet {
   public:
     BanSet() = default;
-    explicit BanSet(std::vector<Ban> bans);
+    explicit BanSet(std::vector<PlacedBan> bans);
 
     // The ban that holds for this address, the longest prefix first; nullptr if none or expired. One hash
     // look-up for each prefix length in use, usually one.
-    const Ban* find(const IpAddress& address, Nanos now) const;
+    const PlacedBan* find(const IpAddress& address, Nanos now) const;
     std::size_t size() const { return bans_.size(); }
 
   private:
-    std::unordered_map<IpPrefix, Ban> bans_;
+    std::unordered_map<IpPrefix, PlacedBan> bans_;
     std::vector<std::uint8_t> v4_lengths_;  // descending
     std::vector<std::uint8_t> v6_lengths_;
 };

@@ -20,8 +20,8 @@ void append_name(std::string& out, std::string_view name) {
 
 }  // namespace
 
-void append_ratelimit_policy(std::string& out, std::span<const LimitState> limits) {
-    for (const LimitState& limit : limits) {
+void append_ratelimit_policy(std::string& out, std::span<const RateLimitItem> limits) {
+    for (const RateLimitItem& limit : limits) {
         append_name(out, limit.name);
         out += ";q=";
         append_number(out, static_cast<std::int64_t>(limit.rate.count));
@@ -30,8 +30,8 @@ void append_ratelimit_policy(std::string& out, std::span<const LimitState> limit
     }
 }
 
-void append_ratelimit(std::string& out, std::span<const LimitState> limits) {
-    for (const LimitState& limit : limits) {
+void append_ratelimit(std::string& out, std::span<const RateLimitItem> limits) {
+    for (const RateLimitItem& limit : limits) {
         append_name(out, limit.name);
         out += ";r=";
         append_number(out, static_cast<std::int64_t>(limit.remaining));

@@ -13,7 +13,7 @@
 namespace sluice {
 
 // One limit as a response tells it.
-struct LimitState {
+struct RateLimitItem {
     std::string_view name;
     Rate rate;
     std::uint64_t remaining = 0;
@@ -21,9 +21,9 @@ struct LimitState {
 };
 
 // Appends `"ai";q=100;w=3600, "user";q=5000;w=3600`.
-void append_ratelimit_policy(std::string& out, std::span<const LimitState> limits);
+void append_ratelimit_policy(std::string& out, std::span<const RateLimitItem> limits);
 // Appends `"ai";r=0;t=412, "user";r=4900;t=3`.
-void append_ratelimit(std::string& out, std::span<const LimitState> limits);
+void append_ratelimit(std::string& out, std::span<const RateLimitItem> limits);
 
 // Whole seconds that are never too few: the same request after them is admitted. At least 1.
 std::int64_t whole_seconds(Nanos wait);

@@ -9,7 +9,7 @@
 #include <sstream>
 
 #include "daemon/config_settings.hpp"
-#include "daemon/health_prober.hpp"
+#include "api/health_prober.hpp"
 #include "http/endpoint.hpp"
 #include "policy/yaml_tree.hpp"
 

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "kernel/kernel_enforcer.hpp"
 
 namespace sluice {
 
-enum class XdpMode : std::uint8_t { kAuto, kNative, kGeneric };
 enum class OnExit : std::uint8_t { kDetach, kKeep };
 
 struct TlsFiles {

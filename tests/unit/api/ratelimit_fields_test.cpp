@@ -8,8 +8,8 @@ namespace sluice {
 namespace {
 
 TEST(RateLimitFields, OneItemALimit) {
-    const std::array limits{LimitState{"ai", {100, kHour}, 0, 411 * kSecond + 1},
-                            LimitState{"user", {5000, kHour}, 4900, 0}};
+    const std::array limits{RateLimitItem{"ai", {100, kHour}, 0, 411 * kSecond + 1},
+                            RateLimitItem{"user", {5000, kHour}, 4900, 0}};
     std::string policy;
     append_ratelimit_policy(policy, limits);
     EXPECT_EQ(policy, R"("ai";q=100;w=3600, "user";q=5000;w=3600)");

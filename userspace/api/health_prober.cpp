@@ -1,4 +1,4 @@
-#include "daemon/health_prober.hpp"
+#include "api/health_prober.hpp"
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>

@@ -15,14 +15,14 @@ namespace sluice {
 class BanRegistry {
   public:
     // Places a ban or replaces the one of the same source. True if it is new.
-    bool place(Ban ban);
+    bool place(PlacedBan ban);
     // The ban that was lifted; nullopt if there was none.
-    std::optional<Ban> lift(const IpPrefix& source);
+    std::optional<PlacedBan> lift(const IpPrefix& source);
     // Takes out and returns what has expired.
-    std::vector<Ban> expire(Nanos now);
+    std::vector<PlacedBan> expire(Nanos now);
 
-    std::optional<Ban> find(const IpPrefix& source) const;
-    std::vector<Ban> all() const;
+    std::optional<PlacedBan> find(const IpPrefix& source) const;
+    std::vector<PlacedBan> all() const;
     std::size_t size() const { return bans_.size(); }
 
     // The ledger's document "bans": JSON, versioned. from_document drops what has expired and what it can't
@@ -31,7 +31,7 @@ class BanRegistry {
     void from_document(std::string_view document, Nanos now);
 
   private:
-    std::map<IpPrefix, Ban> bans_;
+    std::map<IpPrefix, PlacedBan> bans_;
 };
 
 }  // namespace sluice

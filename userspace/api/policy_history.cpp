@@ -1,4 +1,4 @@
-#include "daemon/policy_history.hpp"
+#include "api/policy_history.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

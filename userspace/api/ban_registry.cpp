@@ -1,22 +1,22 @@
-#include "daemon/ban_registry.hpp"
+#include "api/ban_registry.hpp"
 
 #include <nlohmann/json.hpp>
 
 namespace sluice {
 
-bool BanRegistry::place(Ban ban) {
+bool BanRegistry::place(PlacedBan ban) {
     const IpPrefix source = ban.source;
     return bans_.insert_or_assign(source, std::move(ban)).second;
 }
 
-std::optional<Ban> BanRegistry::lift(const IpPrefix& source) {
+std::optional<PlacedBan> BanRegistry::lift(const IpPrefix& source) {
     auto node = bans_.extract(source);
     if (node.empty()) return std::nullopt;
     return std::move(node.mapped());
 }
 
-std::vector<Ban> BanRegistry::expire(Nanos now) {
-    std::vector<Ban> expired;
+std::vector<PlacedBan> BanRegistry::expire(Nanos now) {
+    std::vector<PlacedBan> expired;
     for (auto it = bans_.begin(); it != bans_.end();) {
         if (it->second.expires > now) {
             ++it;
@@ -28,13 +28,13 @@ std::vector<Ban> BanRegistry::expire(Nanos now) {
     return expired;
 }
 
-std::optional<Ban> BanRegistry::find(const IpPrefix& source) const {
+std::optional<PlacedBan> BanRegistry::find(const IpPrefix& source) const {
     const auto found = bans_.find(source);
     return found == bans_.end() ? std::nullopt : std::optional{found->second};
 }
 
-std::vector<Ban> BanRegistry::all() const {
-    std::vector<Ban> bans;
+std::vector<PlacedBan> BanRegistry::all() const {
+    std::vector<PlacedBan> bans;
     bans.reserve(bans_.size());
     for (const auto& [source, ban] : bans_) bans.push_back(ban);
     return bans;
