@@ -17,6 +17,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -53,18 +54,26 @@ Error failed(const std::string& what) {
     return system_error(what, "", errno);
 }
 
-// The initial network namespace is the one of process 1, also in a container.
+bool same_file(const struct stat& one, const struct stat& other) {
+    return one.st_ino == other.st_ino && one.st_dev == other.st_dev;
+}
+
+// A namespace that someone named with `ip netns add` was made for a purpose. The initial one (that of process
+// 1, also in a container) is refused even under a name; who may not look at process 1 has only the first
+// test.
 Result<> check_namespace() {
     struct stat mine {};
-    struct stat initial {};
     if (::stat("/proc/self/ns/net", &mine) != 0) return system_error("stat", "/proc/self/ns/net", errno);
-    if (::stat("/proc/1/ns/net", &initial) != 0) return system_error("stat", "/proc/1/ns/net", errno);
-    if (mine.st_ino == initial.st_ino && mine.st_dev == initial.st_dev) {
-        return Error{ErrorCode::kNotPermitted,
-                     "this is the initial network namespace; run it in another: nsenter "
-                     "--net=/run/netns/NAME flood …"};
+    struct stat initial {};
+    const bool is_initial = ::stat("/proc/1/ns/net", &initial) == 0 && same_file(mine, initial);
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator{"/run/netns", none}) {
+        struct stat named {};
+        if (!is_initial && ::stat(entry.path().c_str(), &named) == 0 && same_file(mine, named)) return {};
     }
-    return {};
+    return Error{
+        ErrorCode::kNotPermitted,
+        "not in a network namespace of /run/netns; run it in one: nsenter --net=/run/netns/NAME flood …"};
 }
 
 Result<flood::MacAddress> interface_mac(int fd, const std::string& interface) {
@@ -176,15 +185,16 @@ int main(int argc, char** argv) {
     std::string from;
     std::string to;
     std::string to_mac;
+    std::string kind;
     const std::map<std::string, flood::Kind> kinds{{"udp", flood::Kind::kUdp},
                                                    {"syn", flood::Kind::kSyn},
                                                    {"tcp-ack", flood::Kind::kAck},
                                                    {"icmp", flood::Kind::kIcmp},
                                                    {"frag", flood::Kind::kFragment}};
     app.add_option("--interface", options.interface, "send here")->required();
-    app.add_option("--kind", options.frame.kind, "udp, syn, tcp-ack, icmp or frag")
+    app.add_option("--kind", kind, "udp, syn, tcp-ack, icmp or frag")
         ->required()
-        ->transform(CLI::CheckedTransformer(kinds));
+        ->check(CLI::IsMember(kinds));
     app.add_option("--from", from, "source address, or a prefix for random sources")->required();
     app.add_option("--to", to, "destination address")->required();
     app.add_option("--to-mac", to_mac, "destination hardware address")->required();
@@ -213,6 +223,7 @@ int main(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }
+    options.frame.kind = kinds.at(kind);
     const auto complain = [](const Error& error, int code) {
         std::cerr << "flood: " << error.message << '\n';
         return code;
