@@ -53,7 +53,8 @@ void TopRequests::collect(std::vector<Count>& sources, std::vector<Count>& users
     });
 }
 
-std::vector<TopRequests::Count> merge_top(std::vector<TopRequests::Count> counts, RequestTopBy by, std::size_t n) {
+std::vector<TopRequests::Count> merge_top(std::vector<TopRequests::Count> counts, RequestTopBy by,
+                                          std::size_t n) {
     std::ranges::sort(counts, {}, &TopRequests::Count::name);
     std::vector<TopRequests::Count> merged;
     for (TopRequests::Count& count : counts) {
@@ -65,7 +66,8 @@ std::vector<TopRequests::Count> merge_top(std::vector<TopRequests::Count> counts
         merged.back().denials += count.denials;
         merged.back().error += count.error;
     }
-    const auto weight = by == RequestTopBy::kRequests ? &TopRequests::Count::requests : &TopRequests::Count::denials;
+    const auto weight =
+        by == RequestTopBy::kRequests ? &TopRequests::Count::requests : &TopRequests::Count::denials;
     std::erase_if(merged, [&](const TopRequests::Count& count) { return count.*weight == 0; });
     std::ranges::stable_sort(merged, std::greater{}, weight);
     if (merged.size() > n) merged.resize(n);

@@ -46,6 +46,7 @@ class TopRequests {
 
 // Counts of the same name become one; sorted by requests or denials, at most `n`.
 enum class RequestTopBy { kRequests, kDenials };
-std::vector<TopRequests::Count> merge_top(std::vector<TopRequests::Count> counts, RequestTopBy by, std::size_t n);
+std::vector<TopRequests::Count> merge_top(std::vector<TopRequests::Count> counts, RequestTopBy by,
+                                          std::size_t n);
 
 }  // namespace sluice

@@ -1,0 +1,77 @@
+// The judgement of one request: who asks, for which route, against which limits, with what result. The
+// gateway and every other door that answers "may this request pass?" ask here, so that all give the same
+// answer.
+//
+// One RequestJudge belongs to one thread; what it shares with others is in RequestPlane.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "api/request_plane.hpp"
+#include "base/ip_prefix.hpp"
+#include "identity/identity.hpp"
+#include "limiter/charges.hpp"
+#include "limiter/limiter.hpp"
+
+namespace sluice {
+
+// What a request shows of itself.
+struct Question {
+    std::string_view method;
+    std::string_view path;  // canonical
+    IpAddress client;
+    Credentials credentials;
+};
+
+enum class Verdict : std::uint8_t { kAdmitted, kLimited, kBanned };
+std::string_view to_string(Verdict verdict);  // "admitted", "limited", "banned"
+
+// Reusable: judging overwrites it and keeps what memory it has.
+struct Judgement {
+    std::shared_ptr<const ActivePolicy> policy;  // the one it was judged by
+    Verdict verdict = Verdict::kAdmitted;
+    const Route* route = nullptr;  // of `policy`; nullptr: none matched
+    Identity identity;
+    ChargeList charges;
+    std::array<ChargeResult, kMaxCharges> results;
+    Nanos retry_after = 0;  // not admitted: how long until the same request is
+    Nanos deciding = 0;     // what the limiter took
+
+    std::span<const ChargeResult> charge_results() const { return {results.data(), charges.size()}; }
+    const RequestLimit& limit(std::size_t charge) const {
+        return policy->policy->limits[charges.limits()[charge]];
+    }
+    std::string_view class_name() const {
+        return route ? std::string_view{route->class_name} : std::string_view{};
+    }
+    std::string_view route_name() const { return route ? std::string_view{route->name} : std::string_view{}; }
+};
+
+class RequestJudge {
+  public:
+    explicit RequestJudge(RequestPlane& plane)
+        : plane_(plane), policy_(plane.policy), bans_(plane.bans), overrides_(plane.overrides) {}
+
+    // The live policy; valid until the next call of a function of this judge.
+    const ActivePolicy& policy() { return *policy_.get(); }
+
+    // Judges and counts: all charges or none. `ledger_time` is ledger_now(), `wall` wall_now().
+    void judge(const Question& question, Nanos ledger_time, Nanos wall, Judgement& out);
+    // The same without counting anything. A known `user` may be given instead of credentials (explain).
+    void explain(const Question& question, std::string_view user, Nanos ledger_time, Judgement& out);
+
+  private:
+    bool banned(const IpAddress& client, Nanos ledger_time, Judgement& out);
+    void charge(const Question& question, Nanos ledger_time, Judgement& out);
+
+    RequestPlane& plane_;
+    SnapshotReader<ActivePolicy> policy_;
+    SnapshotReader<BanSet> bans_;
+    SnapshotReader<Overrides> overrides_;
+};
+
+}  // namespace sluice

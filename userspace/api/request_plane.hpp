@@ -1,0 +1,37 @@
+// What the workers and the control thread share: snapshots that control replaces, and counters both may
+// touch. Built by the daemon before the workers start, outlives them.
+#pragma once
+
+#include <functional>
+
+#include "api/active_policy.hpp"
+#include "api/ban_set.hpp"
+#include "api/role_watch.hpp"
+#include "base/snapshot.hpp"
+#include "limiter/escalation.hpp"
+#include "limiter/limiter.hpp"
+#include "limiter/overrides.hpp"
+#include "telemetry/active_users.hpp"
+#include "telemetry/event_log.hpp"
+
+namespace sluice {
+
+struct RequestPlane {
+    // Written by control alone.
+    Snapshot<ActivePolicy> policy;
+    Snapshot<BanSet> bans;
+    Snapshot<Overrides> overrides;
+
+    // Thread-safe by themselves.
+    const KeyHasher& hasher;
+    Limiter& limiter;
+    EscalationTracker& escalation;
+    ActiveUsers& active_users;
+    RoleWatch& roles;
+    EventLog& log;
+
+    // Hands an escalation to the control thread; any thread, does not wait.
+    std::function<void(const Escalation&)> escalate;
+};
+
+}  // namespace sluice
