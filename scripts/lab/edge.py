@@ -13,7 +13,7 @@ from typing import Any, Optional, Union
 import yaml
 
 from .credentials import AUDIENCE, ISSUER, KEY_ID, Credentials
-from .http import GATEWAY_PORT, Admin, Http
+from .web import GATEWAY_PORT, Admin, Http
 from .netns import EDGE_IPV4, EDGE_IPV6, Namespace, Network
 from .process import Process, wait_until
 

@@ -37,6 +37,7 @@ class Process:
                 stdout=subprocess.PIPE if piped else output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
+                cwd="/",
                 start_new_session=True,
                 pass_fds=pass_fds,
             )

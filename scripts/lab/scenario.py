@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from .credentials import Credentials
 from .edge import ADMIN_PORT, PYTHON, ROOT, Application, Sluice, binary, parse_metrics
-from .http import GATEWAY_PORT
+from .web import GATEWAY_PORT
 from .netns import EDGE_IPV4, EDGE_IPV6, Client, Network
 from .process import Process
 
