@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "policy/text.hpp"  // kMaxUserBytes
+
 namespace sluice {
 
 enum class AuthMethod : std::uint8_t { kNone, kJwt, kApiKey };
@@ -36,7 +38,6 @@ std::string_view to_string(
 
 inline constexpr std::size_t kMaxTokenBytes = 8192;
 inline constexpr std::size_t kMaxApiKeyBytes = 512;
-inline constexpr std::size_t kMaxUserBytes = 256;
 inline constexpr std::size_t kMaxRoles = 16;  // further roles, and those longer than 64 bytes, are left out
 
 struct Identity {

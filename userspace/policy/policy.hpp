@@ -40,7 +40,7 @@ struct PacketLimit {
     PacketCount count = PacketCount::kPackets;
     PacketScope per = PacketScope::kSource;
     Rate rate;
-    std::uint64_t burst = 0;  // ≥ 1; if omitted in the file: one second's worth of rate, at least 1
+    std::uint64_t burst = 0;  // ≥ 1; if omitted in the file: see default_burst()
     LimitMode mode = LimitMode::kEnforce;
 
     bool operator==(const PacketLimit&) const = default;

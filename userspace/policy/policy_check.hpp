@@ -24,11 +24,24 @@ inline constexpr Nanos kMaxRequestWindow = 31 * kDay;
 inline constexpr std::uint64_t kMaxPacketRateCount = 1'000'000'000'000;
 inline constexpr Nanos kMaxPacketWindow = kHour;
 inline constexpr std::uint64_t kMaxBurst = 1'000'000'000'000;
-// The kernel's coarse clock moves in ticks of 4 ms (HZ=250): a burst smaller than what the rate grants in one
-// tick would drop traffic that is within the rate.
+// The kernel's coarse clock moves in ticks of up to 4 ms (HZ=250).
 inline constexpr Nanos kKernelTick = 4 * kMillisecond;
 // A byte limit must let one full Ethernet frame pass.
 inline constexpr std::uint64_t kMinByteBurst = 1514;
+
+// A shorter prefix would make most of the Internet one source.
+inline constexpr std::uint64_t kMinIpv4Prefix = 8;
+inline constexpr std::uint64_t kMinIpv6Prefix = 32;
+inline constexpr std::uint64_t kMaxBanAfter = 1'000'000;
+inline constexpr Nanos kMinBanWithin = kSecond;
+inline constexpr Nanos kMaxBanWithin = kHour;
+inline constexpr Nanos kMinBanFor = kSecond;
+inline constexpr Nanos kMaxBanFor = 30 * kDay;
+inline constexpr Nanos kMaxLeeway = 5 * kMinute;
+
+// The burst of a limit that does not state one: a second's worth of its rate, at least what check_policy()
+// asks for.
+std::uint64_t default_burst(const PacketLimit& limit);
 
 // Every fault of the policy, each with its path and without file and line.
 Problems check_policy(const Policy& policy);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,7 +18,7 @@ namespace sluice {
 // What a load reads at most, so that no file can exhaust the controller.
 inline constexpr std::size_t kMaxPolicyBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxListFileBytes = std::size_t{64} << 20;
-inline constexpr std::size_t kMaxKeyFileBytes = std::size_t{1} << 20;  // JWKS; and API keys, times 16
+inline constexpr std::size_t kMaxKeyFileBytes = std::size_t{4} << 20;  // JWKS, API keys
 inline constexpr std::size_t kMaxPrefixes = 1'000'000;                 // of one list, its files included
 
 struct LoadedPolicy {
@@ -36,13 +37,18 @@ struct PolicyLoad {
     explicit operator bool() const { return loaded.has_value(); }
 };
 
+// A check that a layer above adds: what the kernel can't enforce, what the identity layer makes of the keys.
+// Called with a policy that has no error so far; its problems have only a path and get file, line and column
+// from the reader.
+using PolicyCheck = std::function<Problems(const Policy&)>;
+
 // Reads and checks path and the files it names (relative to its folder, and within it). Blocks on file I/O;
 // any thread.
-PolicyLoad load_policy_file(const std::string& path);
+PolicyLoad load_policy_file(const std::string& path, const PolicyCheck& further = {});
 
 // The same for text that has no file of its own (an apply over the admin API): display_name stands in the
 // problems, and references are read from base_directory.
 PolicyLoad load_policy_text(std::string_view text, const std::string& display_name,
-                            const std::string& base_directory);
+                            const std::string& base_directory, const PolicyCheck& further = {});
 
 }  // namespace sluice

@@ -42,6 +42,6 @@ bool has_errors(const Problems& problems);
 Error to_error(const Problems& problems);
 
 // Text of the user's for use inside a message: in quotes, control characters escaped, cut after 64 bytes.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace sluice

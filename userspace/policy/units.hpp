@@ -1,6 +1,7 @@
 // Rates and durations as people write them: "100/h", "20/15m", "60s".
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,9 @@ namespace sluice {
 inline constexpr std::string_view kRateForm =
     "N/s, N/m, N/h, N/d or N per whole units such as N/15m, N from 1";
 inline constexpr std::string_view kDurationForm = "a whole number and s, m, h or d, such as 60s, 10m, 1h";
+
+// Decimal digits only, without a leading zero unless the number is 0.
+std::optional<std::uint64_t> parse_number(std::string_view text);
 
 // "N/U" or "N/KU" with N ≥ 1, K ≥ 1 and U one of s, m, h, d; decimal digits only, no sign, space or leading
 // zero. nullopt for anything else and for what overflows. Bounds are the caller's to check.

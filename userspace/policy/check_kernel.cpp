@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "policy/check_rules.hpp"
+#include "policy/policy_check.hpp"
+#include "policy/units.hpp"
+#include "policy/words.hpp"
+
+namespace sluice {
+namespace {
+
+// What the rate grants in `span`, rounded up; no overflow for counts up to kMaxPacketRateCount.
+std::uint64_t grant(const Rate& rate, Nanos span) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide window = static_cast<Wide>(rate.window);
+    return static_cast<std::uint64_t>((static_cast<Wide>(rate.count) * static_cast<Wide>(span) + window - 1) /
+                                      window);
+}
+
+// What the coarse clock of the kernel needs: it may find all of a tick's traffic at once.
+std::uint64_t tick_burst(const PacketLimit& limit) {
+    return std::max<std::uint64_t>(1, grant(limit.rate, kKernelTick));
+}
+
+std::uint64_t smallest_burst(const PacketLimit& limit) {
+    return limit.count == PacketCount::kBytes ? kMinByteBurst : 1;
+}
+
+// "192.0.2.1, 192.0.2.2 and 3 more"
+std::string first_few(const std::vector<IpPrefix>& prefixes) {
+    static constexpr std::size_t kShown = 3;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(kShown, prefixes.size()); ++i)
+        text += (i == 0 ? "" : ", ") + prefixes[i].to_string();
+    if (prefixes.size() > kShown) text += " and " + std::to_string(prefixes.size() - kShown) + " more";
+    return text;
+}
+
+// Those of `inner` that lie wholly within a prefix of `outer`: a look-up for each length that occurs in
+// `outer`.
+std::vector<IpPrefix> covered(const std::vector<IpPrefix>& inner, const std::vector<IpPrefix>& outer) {
+    const std::unordered_set<IpPrefix> set(outer.begin(), outer.end());
+    std::set<unsigned> lengths;
+    for (const IpPrefix& prefix : outer) lengths.insert(prefix.length());
+    std::vector<IpPrefix> found;
+    std::ranges::copy_if(inner, std::back_inserter(found), [&](const IpPrefix& prefix) {
+        return std::ranges::any_of(lengths, [&](unsigned length) {
+            return length <= prefix.length() && set.contains(IpPrefix{prefix.address(), length});
+        });
+    });
+    return found;
+}
+
+bool is_everything(const IpPrefix& prefix) {
+    return prefix.length() == 0;
+}
+
+}  // namespace
+
+std::uint64_t default_burst(const PacketLimit& limit) {
+    if (limit.rate.count == 0 || limit.rate.count > kMaxPacketRateCount || limit.rate.window <= 0) return 1;
+    return std::max(smallest_burst(limit), grant(limit.rate, kSecond));
+}
+
+void RuleChecker::check_packet_limit(const PacketLimit& limit, const std::string& path) {
+    const Rate& rate = limit.rate;
+    if (rate.count == 0 || rate.count > kMaxPacketRateCount || rate.window <= 0 ||
+        rate.window > kMaxPacketWindow)
+        return error(path + ".rate", to_string(rate) + " is out of range",
+                     "1 to " + std::to_string(kMaxPacketRateCount) + " in at most " +
+                         format_duration(kMaxPacketWindow));
+    if (limit.burst == 0 || limit.burst > kMaxBurst)
+        return error(path + ".burst", "burst " + std::to_string(limit.burst) + " is out of range",
+                     "1…" + std::to_string(kMaxBurst));
+    if (limit.burst < smallest_burst(limit))
+        error(path + ".burst", "burst " + std::to_string(limit.burst) + " is less than one full frame",
+              std::to_string(smallest_burst(limit)) + " or more");
+    else if (limit.burst < tick_burst(limit))
+        warning(path + ".burst",
+                "burst " + std::to_string(limit.burst) + " is less than " + to_string(rate) +
+                    " grants in a tick of the kernel's coarse clock (4 ms): every packet will read the "
+                    "exact, dearer clock",
+                std::to_string(tick_burst(limit)) + " or more");
+}
+
+void RuleChecker::check_lists(const Policy& policy) {
+    const KernelPolicy& kernel = policy.kernel;
+    if (std::ranges::any_of(kernel.deny.prefixes, is_everything))
+        warning("$.kernel.deny", "denies every address of a family: only the allow list gets through");
+    if (std::ranges::any_of(kernel.allow.prefixes, is_everything))
+        warning("$.kernel.allow", "allows every address of a family: none is limited, denied or banned");
+    if (const auto idle = covered(kernel.deny.prefixes, kernel.allow.prefixes); !idle.empty())
+        warning("$.kernel.deny", first_few(idle) + ": also allowed, and allow wins");
+    if (const auto cut = covered(policy.trusted_proxies, kernel.deny.prefixes); !cut.empty())
+        warning("$.kernel.deny", "denies trusted proxies, and with them everyone behind: " + first_few(cut));
+}
+
+void RuleChecker::check_kernel(const Policy& policy) {
+    const KernelPolicy& kernel = policy.kernel;
+    check_names(kernel.limits, "$.kernel.limits", kMaxKernelLimits);
+    if (kernel.ports.size() > kMaxPorts)
+        error("$.kernel.ports", std::to_string(kernel.ports.size()) + " ports",
+              "at most " + std::to_string(kMaxPorts));
+    bool any_per_prefix = false;
+    for (std::size_t i = 0; i < kernel.limits.size(); ++i) {
+        const PacketLimit& limit = kernel.limits[i];
+        const std::string path = "$.kernel.limits[" + std::to_string(i) + "]";
+        check_packet_limit(limit, path);
+        any_per_prefix |= limit.per == PacketScope::kPrefix;
+    }
+    if (any_per_prefix &&
+        (kernel.prefix.ipv4 > policy.source_prefix.ipv4 || kernel.prefix.ipv6 > policy.source_prefix.ipv6))
+        error("$.kernel.prefix", "is longer than source_prefix: a prefix must hold whole sources",
+              "at most /" + std::to_string(policy.source_prefix.ipv4) + " and /" +
+                  std::to_string(policy.source_prefix.ipv6));
+    if (kernel.ban && kernel.limits.empty())
+        warning("$.kernel.ban", "never happens: there are no kernel limits to exceed");
+    if (kernel.syn_cookies != SynCookies::kOff)
+        warning("$.kernel.syn_cookies",
+                "this version does not answer with SYN cookies; SYN floods meet the tcp_syn limits only");
+    check_lists(policy);
+}
+
+}  // namespace sluice
