@@ -22,6 +22,7 @@
 #include <optional>
 
 #include "base/ip_prefix.hpp"
+#include "limiter/key.hpp"
 #include "policy/policy.hpp"
 
 namespace sluice {
@@ -49,8 +50,9 @@ struct EscalationRules {
 
 class EscalationTracker {
   public:
-    // max_sources is rounded up to a power of two; 64 bytes each. Default: 16 MiB.
-    explicit EscalationTracker(std::size_t max_sources = 262'144);
+    // max_sources is rounded to a power of two; 128 bytes each. The hasher's secret keeps anyone from aiming
+    // at a set.
+    explicit EscalationTracker(const KeyHasher& hasher, std::size_t max_sources = 65'536);
     ~EscalationTracker();
     EscalationTracker(const EscalationTracker&) = delete;
     EscalationTracker& operator=(const EscalationTracker&) = delete;
@@ -67,8 +69,11 @@ class EscalationTracker {
     struct Source;
     struct Stripe;
 
-    Source& find(const IpPrefix& source, std::size_t set, Nanos now);
+    std::size_t set_of(const IpPrefix& source) const;
+    Stripe& stripe_of(std::size_t set);
+    Source& find(const IpPrefix& source, std::size_t set);
 
+    KeyHasher hasher_;
     std::size_t sets_;
     std::unique_ptr<Source[]> sources_;
     std::unique_ptr<Stripe[]> stripes_;

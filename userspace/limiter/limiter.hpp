@@ -65,10 +65,9 @@ struct LimiterConfig {
 
 struct LimiterStats {
     std::uint64_t keys = 0;
-    std::uint64_t bytes = 0;  // tables and windows, as the allocator sees them
-    std::uint64_t overflowed =
-        0;                        // charges counted against an overflow counter because no key could be added
-    std::uint64_t reclaimed = 0;  // expired keys removed
+    std::uint64_t bytes = 0;       // tables and windows, as the allocator sees them
+    std::uint64_t overflowed = 0;  // charges judged by an overflow counter because no key could be added
+    std::uint64_t reclaimed = 0;   // expired keys removed
     std::uint64_t merged = 0;  // times a busy key's runs were merged for lack of memory: stricter, never open
     std::uint64_t changes = 0;  // keys waiting for drain_changes()
 };
@@ -137,9 +136,14 @@ class Limiter {
     struct Request;
 
     Shard& shard_of(const KeyHash& key) const;
+    void make_places(Request& request, Nanos now, std::span<ChargeResult> results);
+    KeyWindow* add_key(Shard& shard, const KeyHash& key);
+    static void take_back(Request& request);
+    void spend(Request& request, std::span<ChargeResult> results);
+    void make_room(Shard& shard, KeyWindow*& window, const Rate& rate, Nanos now);
     void grow_if_needed(Shard& shard);
 
-    LimiterConfig config_;
+    LimiterConfig config_;  // max_keys and max_bytes: of one shard
     std::unique_ptr<Shard[]> shards_;
     std::unique_ptr<Overflow> overflow_;
     std::atomic<std::size_t> sweep_shard_{0};

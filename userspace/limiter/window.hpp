@@ -11,8 +11,9 @@
 //                              whole; at most one slot's worth of requests is held back for at most one slot
 // Both are the same structure; a limit that changes from one to the other, or changes its window, keeps its
 // runs.
+// A window made longer can't know what had left it before; it counts what it still has.
 //
-// A KeyWindow is one heap block with its runs behind it: 56 bytes and 8 for each run it has room for.
+// A KeyWindow is one heap block with its runs behind it: 64 bytes and 8 for each run it has room for.
 // Not thread-safe: the Limiter's shard lock protects it.
 #pragma once
 
@@ -43,11 +44,7 @@ struct Spending {
 
 class KeyWindow {
   public:
-    struct Free {
-        void operator()(KeyWindow* window) const noexcept;
-    };
-
-    // Room for `capacity` runs, rounded up to a power of two up to kMaxRuns. nullptr when memory is
+    // Room for `capacity` runs, rounded up to a power of two from 2 to kMaxRuns. nullptr when memory is
     // exhausted.
     static KeyWindow* create(const KeyHash& key, std::size_t capacity);
     // The same content in a block of another capacity ≥ size(); `window` is not freed. nullptr: memory is
@@ -79,14 +76,15 @@ class KeyWindow {
 
     // For the ledger: versioned, checksummed; times are absolute (ledger clock).
     void serialise(std::string& out) const;
-    // nullopt-like nullptr: not ours, damaged or out of memory. Times are moved by shift_ns.
+    // nullptr: not ours, damaged or out of memory. Times are moved by shift_ns.
     static KeyWindow* restore(const KeyHash& key, std::string_view bytes, Nanos shift_ns);
 
-    // Intrusive list of the keys to be stored next; the Limiter's.
-    KeyWindow* next_changed = nullptr;
-    bool changed = false;
-
     static constexpr std::size_t kMaxRuns = 2048;
+
+    // The list of keys that are to be stored, through the windows themselves: what points to this one
+    // (nullptr: not in the list) and the next. The Limiter's; copy() leaves them empty.
+    KeyWindow** changed_link = nullptr;
+    KeyWindow* changed_next = nullptr;
 
   private:
     struct Run {
@@ -102,7 +100,7 @@ class KeyWindow {
     Nanos time_of(std::size_t i) const { return (base_tick_ + run(i).tick) << shift_; }
     std::int64_t stamp(const Rate& rate, Nanos now) const;
     void change_window(Nanos window_ns, Nanos now);
-    void rebase(std::int64_t newest_tick);
+    void rebase();
     void merge_neighbours();
 
     KeyHash key_;
