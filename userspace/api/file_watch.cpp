@@ -1,12 +1,19 @@
-#include "daemon/file_watch.hpp"
+#include "api/file_watch.hpp"
 
 #include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
 
 namespace sluice {
 
 void FileWatch::watch(std::vector<std::string> files) {
-    files_ = std::move(files);
-    known_ = last_look_ = look();
+    const std::vector<std::string> before = std::exchange(files_, std::move(files));
+    const std::vector<Signature> looked_at = std::exchange(last_look_, look());
+    for (std::size_t i = 0; i < files_.size(); ++i)
+        if (const auto found = std::ranges::find(before, files_[i]); found != before.end())
+            last_look_[i] = looked_at[static_cast<std::size_t>(found - before.begin())];
+    known_ = last_look_;
 }
 
 bool FileWatch::changed() {

@@ -17,7 +17,8 @@ class FileWatch {
     // so that an editor's half-written file is not read: within a second.
     static constexpr unsigned kPollMs = 400;
 
-    // Replaces the set; what the files are now counts as known.
+    // Replaces the set. A file that was watched before is known as it was at the last look, so that a change
+    // made since, while its content was being read, is still reported; a new one is known as it is now.
     void watch(std::vector<std::string> files);
 
     // True once for each change: what stat() says differs from what was known, and has not moved since the

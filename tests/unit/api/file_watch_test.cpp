@@ -1,4 +1,4 @@
-#include "daemon/file_watch.hpp"
+#include "api/file_watch.hpp"
 
 #include <gtest/gtest.h>
 
@@ -45,6 +45,19 @@ TEST_F(FileWatchTest, SeesASymbolicLinkOfAParentFolderSwapped) {
     watch.watch({path("current/policy.yaml")});
     std::filesystem::create_directory_symlink("v2", folder_ / "next");
     std::filesystem::rename(folder_ / "next", folder_ / "current");
+    watch.changed();
+    EXPECT_TRUE(watch.changed());
+}
+
+TEST_F(FileWatchTest, AChangeMadeWhileTheFileWasBeingReadIsNotLost) {
+    write("policy.yaml", "a");
+    FileWatch watch;
+    watch.watch({path("policy.yaml")});
+    write("policy.yaml", "ab");
+    watch.changed();
+    EXPECT_TRUE(watch.changed());
+    write("policy.yaml", "abc");  // between the reading of "ab" and the new set of files
+    watch.watch({path("policy.yaml"), path("deny.txt")});
     watch.changed();
     EXPECT_TRUE(watch.changed());
 }

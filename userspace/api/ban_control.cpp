@@ -1,0 +1,202 @@
+#include "api/ban_control.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kDocument = "bans";
+constexpr std::string_view kOperator = "operator";
+constexpr std::string_view kEscalation = "escalation";
+
+BanOrigin origin_of(const std::string& word) {
+    return word == kEscalation ? BanOrigin::kEscalation : BanOrigin::kOperator;
+}
+
+Error invalid(std::string message) {
+    return Error{ErrorCode::kInvalid, std::move(message)};
+}
+
+}  // namespace
+
+BanControl::BanControl(RequestPlane& plane, KernelEnforcer* kernel, Ledger& ledger, Metrics& metrics)
+    : plane_(plane), kernel_(kernel), ledger_(ledger), metrics_(metrics) {}
+
+void BanControl::restore() {
+    const auto document = ledger_.get_document(kDocument);
+    if (!document || !*document) return;
+    const Nanos now = ledger_now();
+    registry_.from_document(**document, now);
+    for (const PlacedBan& ban : registry_.all()) {
+        if (plane_.policy.load()->never_banned.overlaps(ban.source)) {
+            registry_.lift(ban.source);
+            continue;
+        }
+        if (const auto enforced = enforce(ban, origin_of(ban.origin)); !enforced)
+            plane_.log.write(SystemError{"kernel", "ban_not_restored", enforced.error().message});
+    }
+    publish();
+}
+
+Result<> BanControl::enforce(const PlacedBan& ban, BanOrigin origin) {
+    if (kernel_ == nullptr) return {};
+    return kernel_->ban({ban.source, ban.expires - ledger_now(), ban.reason, origin});
+}
+
+Result<BanView> BanControl::add(const IpPrefix& source, Nanos duration, const std::string& reason,
+                                const Actor& actor) {
+    const auto check = [&]() -> Result<> {
+        if (duration < kSecond || duration > kLongest) return invalid("a ban lasts from 1s to 366d");
+        if (reason.size() > kBanReasonBytes)
+            return invalid("the reason is longer than " + std::to_string(kBanReasonBytes) + " bytes");
+        if (source.length() < (source.is_v4() ? kWidestV4 : kWidestV6))
+            return invalid(source.to_string() + " is too wide for a ban; allowed: /" +
+                           std::to_string(kWidestV4) + " and longer (IPv4), /" + std::to_string(kWidestV6) +
+                           " and longer (IPv6); the policy's deny list takes any");
+        if (plane_.policy.load()->never_banned.overlaps(source))
+            return Error{ErrorCode::kConflict,
+                         source.to_string() + " overlaps the trusted proxies or the allow list"};
+        return {};
+    };
+    const PlacedBan ban{source, std::string{kOperator}, reason, ledger_now() + duration};
+    auto done = check();
+    if (done) done = enforce(ban, BanOrigin::kOperator);
+    plane_.log.write(audit_of(actor, Audit::Action::kBanAdded, done.has_value(), source.to_string(),
+                              done ? reason : done.error().message));
+    if (!done) return done.error();
+
+    registry_.place(ban);
+    publish();
+    metrics_.count(Metric::kBans, {kOperator});
+    log_change(BanChange::Action::kBegan, ban, actor.name, duration, 0);
+    return BanView{source, reason, std::string{kOperator}, duration, 0};
+}
+
+Result<> BanControl::lift(const IpPrefix& source, const Actor& actor) {
+    const auto bans = list();
+    if (!bans) return bans.error();
+    const auto view = std::ranges::find(*bans, source, &BanView::source);
+    if (view == bans->end()) {
+        std::string near;
+        for (const BanView& other : *bans)
+            if (other.source.contains(source.address()))
+                near = "; it is covered by the ban of " + other.source.to_string();
+        return Error{ErrorCode::kNotFound, "no ban of " + source.to_string() + near};
+    }
+
+    if (kernel_ != nullptr) {
+        const auto lifted = kernel_->lift(source);
+        // Not in the kernel is what was wanted: it expired there, or never fitted.
+        if (!lifted && lifted.error().code != ErrorCode::kNotFound) {
+            plane_.log.write(audit_of(actor, Audit::Action::kBanLifted, false, source.to_string(),
+                                      lifted.error().message));
+            return lifted.error();
+        }
+    }
+    registry_.lift(source);
+    publish();
+    plane_.escalation.forget(source);
+    plane_.log.write(audit_of(actor, Audit::Action::kBanLifted, true, source.to_string(), {}));
+    log_change(BanChange::Action::kLifted, {source, view->origin, view->reason, 0}, actor.name, 0,
+               view->packets);
+    return {};
+}
+
+Result<std::vector<BanView>> BanControl::list() const {
+    std::vector<BanView> views;
+    const Nanos now = ledger_now();
+    for (const PlacedBan& ban : registry_.all())
+        if (ban.expires > now) views.push_back({ban.source, ban.reason, ban.origin, ban.expires - now, 0});
+    if (kernel_ != nullptr) {
+        auto kernel_bans = kernel_->bans();
+        if (!kernel_bans) return kernel_bans.error();
+        for (Ban& ban : *kernel_bans) {
+            const auto placed = std::ranges::find(views, ban.source, &BanView::source);
+            if (placed == views.end())
+                views.push_back({ban.source, std::move(ban.reason), std::string{to_string(ban.origin)},
+                                 ban.expires_in, ban.packets});
+            else
+                placed->packets = ban.packets;
+        }
+    }
+    std::ranges::sort(views, std::greater{}, &BanView::expires_in);
+    return views;
+}
+
+std::size_t BanControl::active() const {
+    const auto bans = list();
+    return bans ? bans->size() : registry_.size();
+}
+
+std::size_t BanControl::active_in_kernel() const {
+    if (kernel_ == nullptr) return 0;
+    const auto bans = kernel_->bans();
+    return bans ? bans->size() : 0;
+}
+
+void BanControl::escalated(const Escalation& escalation) {
+    const PlacedBan ban{escalation.source, std::string{kEscalation}, "refused_requests",
+                        ledger_now() + escalation.duration};
+    // The policy may have changed since the worker decided.
+    const bool exempt = plane_.policy.load()->never_banned.overlaps(escalation.source);
+    if (escalation.kind == Escalation::Kind::kShared || exempt) {
+        log_change(BanChange::Action::kSuppressed,
+                   {ban.source, ban.origin, exempt ? "exempt" : "shared_address", 0}, {}, 0, 0);
+        return;
+    }
+    if (const auto enforced = enforce(ban, BanOrigin::kEscalation); !enforced)
+        plane_.log.write(SystemError{"kernel", "ban_failed", enforced.error().message});
+    registry_.place(ban);
+    publish();
+    metrics_.count(Metric::kBans, {kEscalation});
+    log_change(BanChange::Action::kBegan, ban, {}, escalation.duration, 0);
+}
+
+void BanControl::kernel_banned(const KernelEvent& event) {
+    metrics_.count(Metric::kBans, {event.reason});
+    log_change(BanChange::Action::kBegan, {event.source, "kernel", std::string{event.reason}, 0}, {},
+               event.ban_duration, 0);
+}
+
+void BanControl::policy_changed() {
+    const auto policy = plane_.policy.load();
+    bool changed = false;
+    for (const PlacedBan& ban : registry_.all()) {
+        if (!policy->never_banned.overlaps(ban.source)) continue;
+        registry_.lift(ban.source);  // the kernel did the same when the policy was applied
+        log_change(BanChange::Action::kLifted, ban, "policy", 0, 0);
+        changed = true;
+    }
+    if (changed) publish();
+}
+
+void BanControl::tick() {
+    std::vector<Ban> expired_in_kernel;
+    if (kernel_ != nullptr) expired_in_kernel = kernel_->tick();
+    for (const Ban& ban : expired_in_kernel)
+        if (!registry_.find(ban.source))
+            log_change(BanChange::Action::kEnded,
+                       {ban.source, std::string{to_string(ban.origin)}, ban.reason, 0}, {}, 0, ban.packets);
+    const std::vector<PlacedBan> expired = registry_.expire(ledger_now());
+    for (const PlacedBan& ban : expired) {
+        const auto in_kernel = std::ranges::find(expired_in_kernel, ban.source, &Ban::source);
+        log_change(BanChange::Action::kEnded, ban, {}, 0,
+                   in_kernel == expired_in_kernel.end() ? 0 : in_kernel->packets);
+        plane_.escalation.forget(ban.source);
+    }
+    if (!expired.empty()) publish();
+    if (document_stale_ && ledger_.put_document(kDocument, registry_.to_document())) document_stale_ = false;
+}
+
+void BanControl::publish() {
+    plane_.bans.publish(std::make_shared<const BanSet>(registry_.all()));
+    document_stale_ = true;
+}
+
+void BanControl::log_change(BanChange::Action action, const PlacedBan& ban, std::string by, Nanos duration,
+                            std::uint64_t packets) {
+    plane_.log.write(BanChange{action, ban.source, ban.reason, ban.origin, std::move(by), duration, packets});
+}
+
+}  // namespace sluice

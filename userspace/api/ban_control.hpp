@@ -1,0 +1,80 @@
+// Places, lifts and lists bans, wherever they came from, and keeps the three places that enforce or remember
+// them in step: the kernel map, the workers' BanSet, the ledger's document.
+//
+// Control thread only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "api/actor.hpp"
+#include "api/ban_registry.hpp"
+#include "api/request_plane.hpp"
+#include "kernel/kernel_enforcer.hpp"
+#include "ledger/ledger.hpp"
+#include "telemetry/metrics.hpp"
+
+namespace sluice {
+
+// A ban as operators see it.
+struct BanView {
+    IpPrefix source;
+    std::string reason;
+    std::string origin;  // "kernel", "escalation", "operator"
+    Nanos expires_in = 0;
+    std::uint64_t packets = 0;  // dropped by it in the kernel
+};
+
+class BanControl {
+  public:
+    static constexpr Nanos kLongest = 366 * kDay;
+    // Wider prefixes belong into the policy's deny list, where they are reviewed: a slip of the keyboard here
+    // would turn a good part of the Internet away.
+    static constexpr unsigned kWidestV4 = 16;
+    static constexpr unsigned kWidestV6 = 32;
+
+    // `kernel` may be nullptr: bans then hold for requests only.
+    BanControl(RequestPlane& plane, KernelEnforcer* kernel, Ledger& ledger, Metrics& metrics);
+
+    // Reads the ledger's document and places what has not expired. Once, after the first policy is active.
+    void restore();
+
+    // kInvalid: the prefix is too wide or the duration out of range; kConflict: it overlaps trusted proxies
+    // or the allow list; kExhausted: the kernel map is full. Success: the kernel map has been read back.
+    Result<BanView> add(const IpPrefix& source, Nanos duration, const std::string& reason,
+                        const Actor& actor);
+    // kNotFound: nobody banned this source. Success: the kernel map has been read back and the ban is gone
+    // from it.
+    Result<> lift(const IpPrefix& source, const Actor& actor);
+    // All that are in force, the kernel's own included, longest to go first.
+    Result<std::vector<BanView>> list() const;
+    std::size_t active() const;
+
+    void escalated(const Escalation& escalation);
+    // The kernel banned a source by itself.
+    void kernel_banned(const KernelEvent& event);
+    // Lifts bans that the policy now in force forbids.
+    void policy_changed();
+    // Once a second: expiry, the ledger's document.
+    void tick();
+
+    // Samples for the metrics.
+    std::size_t active_in_kernel() const;
+    std::size_t active_for_requests() const { return registry_.size(); }
+
+  private:
+    Result<> enforce(const PlacedBan& ban, BanOrigin origin);
+    void publish();
+    void log_change(BanChange::Action action, const PlacedBan& ban, std::string by, Nanos duration,
+                    std::uint64_t packets);
+
+    RequestPlane& plane_;
+    KernelEnforcer* kernel_;
+    Ledger& ledger_;
+    Metrics& metrics_;
+    BanRegistry registry_;
+    bool document_stale_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,118 @@
+#include "api/quota_control.hpp"
+
+#include <algorithm>
+
+#include "policy/units.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kDocument = "overrides";
+
+bool is_user_limit(const RequestLimit& limit) {
+    return limit.per == LimitScope::kUser && limit.when != LimitWhen::kAnonymous;
+}
+
+Result<> check_user(std::string_view user) {
+    if (user.empty() || user.size() > kMaxUserBytes)
+        return Error{ErrorCode::kInvalid, "a user is 1 to " + std::to_string(kMaxUserBytes) + " bytes"};
+    return {};
+}
+
+}  // namespace
+
+Result<> QuotaControl::restore() {
+    const auto document = ledger_.get_document(kDocument);
+    if (!document) return document.error();
+    if (!*document) return {};
+    auto overrides = Overrides::parse(**document);
+    if (!overrides) return overrides.error();
+    plane_.overrides.publish(std::make_shared<const Overrides>(overrides->current(ledger_now())));
+    return {};
+}
+
+Result<std::vector<Quota>> QuotaControl::show(std::string_view user) const {
+    if (auto valid = check_user(user); !valid) return valid.error();
+    const auto active = plane_.policy.load();
+    const auto overrides = plane_.overrides.load();
+    const Nanos now = ledger_now();
+    std::vector<Quota> quotas;
+    for (std::size_t i = 0; i < active->policy->limits.size(); ++i) {
+        const RequestLimit& limit = active->policy->limits[i];
+        if (!is_user_limit(limit)) continue;
+        Quota quota{limit.name, limit.rate, 0, 0, 0, std::nullopt, std::nullopt};
+        if (const Override* change = overrides->find(user, limit.name, now)) {
+            quota.rate = change->rate;
+            quota.policy_rate = limit.rate;
+            if (change->expires_at) quota.override_expires_in = *change->expires_at - now;
+        }
+        const RequestSubject subject{limit.class_name, user, IpAddress{}};
+        const ChargeResult usage = plane_.limiter.usage(
+            active->charges.key(static_cast<std::uint16_t>(i), subject), quota.rate, now);
+        quota.used = usage.used;
+        quota.remaining = usage.remaining;
+        quota.reset_in = usage.reset_at - now;
+        quotas.push_back(std::move(quota));
+    }
+    return quotas;
+}
+
+Result<> QuotaControl::set(std::string_view user, std::string_view limit, const Rate& rate,
+                           std::optional<Nanos> duration, const Actor& actor) {
+    const Nanos now = ledger_now();
+    const auto change = [&]() -> Result<> {
+        if (auto valid = check_user(user); !valid) return valid;
+        const auto active = plane_.policy.load();
+        const auto& limits = active->policy->limits;
+        const auto found = std::ranges::find(limits, limit, &RequestLimit::name);
+        if (found == limits.end() || !is_user_limit(*found))
+            return Error{ErrorCode::kNotFound,
+                         "the policy has no limit '" + std::string{limit} + "' per user"};
+        if (duration && *duration < kSecond)
+            return Error{ErrorCode::kInvalid, "an override lasts at least 1s"};
+        Override wanted{std::string{limit}, rate, std::nullopt};
+        if (duration) wanted.expires_at = now + *duration;
+        return replace(plane_.overrides.load()->with(user, wanted, now));
+    };
+    const Result<> done = change();
+    plane_.log.write(audit_of(
+        actor, Audit::Action::kQuotaSet, done.has_value(), std::string{user} + " " + std::string{limit},
+        done ? to_string(rate) + (duration ? " for " + format_duration(*duration) : std::string{})
+             : done.error().message));
+    return done;
+}
+
+Result<> QuotaControl::unset(std::string_view user, std::string_view limit, const Actor& actor) {
+    const Result<> done = replace(plane_.overrides.load()->without(user, limit));
+    plane_.log.write(audit_of(actor, Audit::Action::kQuotaUnset, done.has_value(),
+                              std::string{user} + " " + std::string{limit},
+                              done ? "" : done.error().message));
+    return done;
+}
+
+Result<> QuotaControl::reset(std::string_view user, const Actor& actor) {
+    if (auto valid = check_user(user); !valid) return valid;
+    const auto active = plane_.policy.load();
+    const Nanos now = ledger_now();
+    for (std::size_t i = 0; i < active->policy->limits.size(); ++i) {
+        const RequestLimit& limit = active->policy->limits[i];
+        if (!is_user_limit(limit)) continue;
+        const RequestSubject subject{limit.class_name, user, IpAddress{}};
+        plane_.limiter.reset(active->charges.key(static_cast<std::uint16_t>(i), subject), now);
+    }
+    plane_.log.write(audit_of(actor, Audit::Action::kQuotaReset, true, std::string{user}, {}));
+    return {};
+}
+
+Result<> QuotaControl::replace(Result<Overrides> next) {
+    if (!next) return next.error();
+    const auto published = std::make_shared<const Overrides>(next->current(ledger_now()));
+    plane_.overrides.publish(published);
+    if (auto stored = ledger_.put_document(kDocument, published->serialise()); !stored)
+        return Error{stored.error().code,
+                     "the change is in force, but could not be stored and will not survive a restart: " +
+                         stored.error().message};
+    return {};
+}
+
+}  // namespace sluice

@@ -1,0 +1,53 @@
+// The quotas of single users: what is used, what differs from the policy, and the changes operators make.
+//
+// Control thread only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/actor.hpp"
+#include "api/request_plane.hpp"
+#include "ledger/ledger.hpp"
+
+namespace sluice {
+
+struct Quota {
+    std::string limit;
+    Rate rate;  // in force
+    std::uint64_t used = 0;
+    std::uint64_t remaining = 0;
+    Nanos reset_in = 0;                        // until nothing is spent any more
+    std::optional<Rate> policy_rate;           // what the policy says, if an override is in force
+    std::optional<Nanos> override_expires_in;  // of that override, if it ends
+};
+
+class QuotaControl {
+  public:
+    QuotaControl(RequestPlane& plane, Ledger& ledger) : plane_(plane), ledger_(ledger) {}
+
+    // Reads the overrides of the ledger. Once, at start.
+    Result<> restore();
+
+    // One for each `per: user` limit that applies to authenticated requests. A user never seen has used
+    // nothing.
+    Result<std::vector<Quota>> show(std::string_view user) const;
+    // kNotFound: the policy has no such limit per user; kInvalid: see Overrides::with. Durable when it
+    // returns, or an error that says it is in force but not stored.
+    Result<> set(std::string_view user, std::string_view limit, const Rate& rate,
+                 std::optional<Nanos> duration, const Actor& actor);
+    Result<> unset(std::string_view user, std::string_view limit, const Actor& actor);
+    // Forgets what the user has spent on every limit.
+    Result<> reset(std::string_view user, const Actor& actor);
+
+  private:
+    Result<> replace(Result<Overrides> next);
+
+    RequestPlane& plane_;
+    Ledger& ledger_;
+};
+
+}  // namespace sluice
