@@ -95,11 +95,12 @@ class Router {
     std::vector<AdminRoute> routes_;
 };
 
+// Not http/path.hpp, which is the gateway's: the admin API has no application behind it to agree with.
 // Splits "/path?query" into the path and decoded pairs; nullopt: not a path, or a bad percent escape.
-struct Target {
+struct AdminTarget {
     std::string path;
     AdminRequest::Values query;
 };
-std::optional<Target> parse_target(std::string_view target);
+std::optional<AdminTarget> parse_admin_target(std::string_view target);
 
 }  // namespace sluice::http
