@@ -70,7 +70,9 @@ class BurstAggregator {
     };
     using Bursts = std::unordered_map<Key, Burst, Hash, Equal>;
 
-    bool count_or_begin(const KeyView& key, std::size_t capacity, Nanos now, bool& counted);
+    enum class Outcome { kBegan, kCounted, kFull };
+    Outcome try_record(const KeyView& key, std::size_t capacity, Nanos now);
+    static Summary to_summary(const Key& key, const Burst& burst);
 
     std::size_t capacity_;
     Bursts bursts_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "base/clock.hpp"
@@ -9,7 +10,10 @@
 
 namespace sluice {
 
-// Cuts every text of the event to 1 KiB, so that what waits in a queue is bounded.
+// f(text) for every text of the event that is not chosen by Sluice itself.
+void for_each_text(Event& event, const std::function<void(std::string&)>& f);
+
+// Cuts each of these to 1 KiB (then it ends in "…"), so that what waits in a queue is bounded.
 void bound_texts(Event& event);
 
 // One JSON object in one line of ASCII, without the line feed: everything else is escaped, invalid UTF-8

@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/guarded.hpp"
 #include "base/result.hpp"
@@ -40,41 +40,48 @@ class EventStream {
   private:
     friend class EventSubscription;
     struct Item {
-        std::uint64_t id;
+        std::uint64_t id = 0;
         std::shared_ptr<const std::string> text;  // a whole server-sent event
+    };
+    struct Queue {
+        std::deque<Item> items;
+        std::uint64_t lost = 0;
+        std::function<void()> wake;
     };
     struct State {
         std::uint64_t next_id = 1;
         std::deque<Item> ring;
-        std::vector<std::weak_ptr<EventSubscription>> subscribers;
+        std::uint64_t next_subscriber = 1;
+        std::map<std::uint64_t, Queue> queues;
     };
 
     std::uint64_t epoch_;
     Options options_;
-    Guarded<State> state_;
+    // Shared, so that a subscription may outlive the stream.
+    std::shared_ptr<Guarded<State>> state_ = std::make_shared<Guarded<State>>();
 };
 
-// One subscriber. Lives as long as someone holds it.
+// One subscriber's end. Dropping it unsubscribes.
 class EventSubscription {
   public:
-    // Any thread; appends what waits to `out` as server-sent events, a report of what was lost first.
+    ~EventSubscription();
+    EventSubscription(const EventSubscription&) = delete;
+    EventSubscription& operator=(const EventSubscription&) = delete;
+
+    // Any thread; appends what waits to `out` as server-sent events, after an event `lost` with {"lost":n} if
+    // some had to be dropped before them.
     void take(std::string& out);
     // Any thread. `wake` is called, from the publishing thread, when take() has something again; it must not
-    // block.
+    // block and may be called once more after the subscription has gone.
     void on_ready(std::function<void()> wake);
 
   private:
     friend class EventStream;
-    explicit EventSubscription(std::size_t capacity) : capacity_(capacity) {}
-    void push(const EventStream::Item& item);
+    EventSubscription(std::shared_ptr<Guarded<EventStream::State>> state, std::uint64_t id)
+        : state_(std::move(state)), id_(id) {}
 
-    struct Queue {
-        std::deque<EventStream::Item> items;
-        std::uint64_t lost = 0;
-        std::function<void()> wake;
-    };
-    std::size_t capacity_;
-    Guarded<Queue> queue_;
+    std::shared_ptr<Guarded<EventStream::State>> state_;
+    std::uint64_t id_;
 };
 
 }  // namespace sluice
