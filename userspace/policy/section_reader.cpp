@@ -53,6 +53,8 @@ void DocumentReader::error_at(YamlMark mark, const std::string& path, std::strin
 }
 
 void DocumentReader::add_placed(Problem problem) {
+    const auto below = faulty_.upper_bound(problem.path);
+    if (below != faulty_.end() && parent_of(*below).starts_with(problem.path) && problem.path != "$") return;
     for (std::string_view path = problem.path; !path.empty() && path != "$"; path = parent_of(path))
         if (faulty_.contains(std::string{path})) return;
     const YamlMark mark = place_of(problem.path);

@@ -31,8 +31,8 @@ class DocumentReader {
     void error(const std::string& path, std::string message, std::string allowed = {});
     void error_at(YamlMark mark, const std::string& path, std::string message, std::string allowed);
     // Reports a problem that has only a path, at the path's place or that of the nearest mapping or list
-    // around it. Left out if the path or what is around it was already found wrong: it would only be a
-    // consequence.
+    // around it. Left out if the path, what is around it or what is below it was already found wrong: it may
+    // only be a consequence.
     void add_placed(Problem problem);
 
     const std::string& file() const { return file_; }
