@@ -8,8 +8,8 @@
 #include <set>
 #include <sstream>
 
-#include "daemon/config_settings.hpp"
 #include "api/health_prober.hpp"
+#include "daemon/config_settings.hpp"
 #include "http/endpoint.hpp"
 #include "policy/yaml_tree.hpp"
 
@@ -64,7 +64,7 @@ class ConfigReader {
     void problem(const YamlNode& node, const std::string& path, std::string_view what,
                  std::string_view allowed) {
         problems_.push_back({Severity::kError, file_, node.mark.line, node.mark.column, "$." + path,
-                             quoted(path) + " " + std::string{what}, std::string{allowed}});
+                             in_quotes(path) + " " + std::string{what}, std::string{allowed}});
     }
 
     Config& config_;

@@ -90,7 +90,7 @@ Read reads_word(Member member, std::vector<std::pair<std::string_view, E>> words
             member(config) = meaning;
             return {};
         }
-        return wrong("is " + quoted(*value));
+        return wrong("is " + in_quotes(*value));
     };
 }
 
@@ -188,7 +188,7 @@ const std::vector<Setting>& table() {
              const auto kind = text(node);
              if (!kind) return kind.error();
              if (*kind == "redis") return wrong("is 'redis', which this version can't do yet");
-             if (*kind != "embedded") return wrong("is " + quoted(*kind));
+             if (*kind != "embedded") return wrong("is " + in_quotes(*kind));
              return {};
          }},
         {"ledger.path", "path; default /var/lib/sluice", "folder of the embedded ledger",

@@ -1,0 +1,36 @@
+#include "daemon/collectors.hpp"
+
+namespace sluice {
+
+void collect_kernel(const KernelEnforcer& kernel, Samples& samples) {
+    if (const auto counters = kernel.counters())
+        for (const InterfaceCounters& interface : *counters)
+            for (std::size_t i = 0; i < kKernelReasons; ++i) {
+                const KernelReason& reason = kernel_reasons()[i];
+                samples.add(Metric::kXdpPackets, {interface.name, reason.verdict, reason.name},
+                            static_cast<double>(interface.reasons[i].packets));
+                samples.add(Metric::kXdpBytes, {interface.name, reason.verdict, reason.name},
+                            static_cast<double>(interface.reasons[i].bytes));
+            }
+    for (const MapUsage& map : kernel.maps()) {
+        samples.add(Metric::kBpfMapEntries, {map.map}, static_cast<double>(map.entries));
+        samples.add(Metric::kBpfMapCapacity, {map.map}, static_cast<double>(map.capacity));
+    }
+    samples.add(Metric::kEventsLost, {}, static_cast<double>(kernel.statistics().events_lost));
+}
+
+void collect_control(const BanControl& bans, const PolicyControl& policy, const Ledger& ledger,
+                     const EventLog& log, ActiveUsers& users, Samples& samples) {
+    samples.add(Metric::kBansActive, {"kernel"}, static_cast<double>(bans.active_in_kernel()));
+    samples.add(Metric::kBansActive, {"request"}, static_cast<double>(bans.active_for_requests()));
+    samples.add(Metric::kPolicyInfo, {policy.version().name, policy.version().hash}, 1);
+    samples.add(Metric::kLedgerUp, {}, ledger.health().up ? 1 : 0);
+    const EventLog::Stats stats = log.stats();
+    for (std::size_t i = 0; i < kLogCategories; ++i)
+        samples.add(Metric::kLogDropped, {to_string(static_cast<LogCategory>(i))},
+                    static_cast<double>(stats[i].dropped));
+    samples.add(Metric::kActiveUsers, {}, static_cast<double>(users.count(ledger_now())));
+    samples.add(Metric::kBuildInfo, {SLUICE_VERSION}, 1);
+}
+
+}  // namespace sluice

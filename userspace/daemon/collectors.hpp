@@ -1,0 +1,18 @@
+// The samples of one scrape that come from the control thread's parts.
+#pragma once
+
+#include "api/ban_control.hpp"
+#include "api/policy_control.hpp"
+#include "kernel/kernel_enforcer.hpp"
+#include "ledger/ledger.hpp"
+#include "telemetry/active_users.hpp"
+#include "telemetry/event_log.hpp"
+#include "telemetry/metrics.hpp"
+
+namespace sluice {
+
+void collect_kernel(const KernelEnforcer& kernel, Samples& samples);
+void collect_control(const BanControl& bans, const PolicyControl& policy, const Ledger& ledger,
+                     const EventLog& log, ActiveUsers& users, Samples& samples);
+
+}  // namespace sluice
