@@ -171,14 +171,14 @@ void BanControl::policy_changed() {
     if (changed) publish();
 }
 
-void BanControl::tick() {
+void BanControl::tick(Nanos ledger_time) {
     std::vector<Ban> expired_in_kernel;
     if (kernel_ != nullptr) expired_in_kernel = kernel_->tick();
     for (const Ban& ban : expired_in_kernel)
         if (!registry_.find(ban.source))
             log_change(BanChange::Action::kEnded,
                        {ban.source, std::string{to_string(ban.origin)}, ban.reason, 0}, {}, 0, ban.packets);
-    const std::vector<PlacedBan> expired = registry_.expire(ledger_now());
+    const std::vector<PlacedBan> expired = registry_.expire(ledger_time);
     for (const PlacedBan& ban : expired) {
         const auto in_kernel = std::ranges::find(expired_in_kernel, ban.source, &Ban::source);
         log_change(BanChange::Action::kEnded, ban, {}, 0,

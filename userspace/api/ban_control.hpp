@@ -57,7 +57,7 @@ class BanControl {
     // Lifts bans that the policy now in force forbids.
     void policy_changed();
     // Once a second: expiry, the ledger's document.
-    void tick();
+    void tick(Nanos ledger_time);
 
     // Samples for the metrics.
     std::size_t active_in_kernel() const;

@@ -209,14 +209,14 @@ void PolicyControl::reload() {
     follow_files();
 }
 
-void PolicyControl::tick() {
+void PolicyControl::tick(Nanos monotonic) {
     if (history_stale_) store_history();
     if (pending_) {
-        if (monotonic_now() < pending_->deadline) return;
+        if (monotonic < pending_->deadline) return;
         // If even the old policy is refused (a kernel that is gone, say), the new one stays and it is tried
         // again.
         if (!take_back(kDeadlineActor, "not confirmed in time"))
-            pending_->deadline = monotonic_now() + 5 * kSecond;
+            pending_->deadline = monotonic + 5 * kSecond;
         return;
     }
     if (watch_.changed()) follow_files();

@@ -71,8 +71,8 @@ class PolicyControl {
 
     // Rereads the file now (SIGHUP), whether it seems to have changed or not.
     void reload();
-    // Several times a second: follows the file, and takes back what was not confirmed in time.
-    void tick();
+    // Several times a second: follows the file, and takes back what was not confirmed by then (CLOCK_MONOTONIC).
+    void tick(Nanos monotonic);
 
     const LoadedPolicy& loaded() const { return loaded_; }
     // What is in force.

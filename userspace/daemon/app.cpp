@@ -133,6 +133,7 @@ class App {
     void start_control_loop();
 
     Result<> activate(std::shared_ptr<const ActivePolicy> policy);
+    void audit_self(Audit::Action action, std::string reason);
     void on_kernel_event(const KernelEvent& event);
     void on_admin_denied(const http::AdminDenied& denied);
     void every_second();
@@ -155,7 +156,7 @@ class App {
     std::unique_ptr<EmbeddedLedger> ledger_;
     std::optional<KeyHasher> hasher_;
     std::unique_ptr<Limiter> limiter_;
-    EscalationTracker escalation_;
+    std::unique_ptr<EscalationTracker> escalation_;
     ActiveUsers active_users_;
     RoleWatch roles_;
     std::unique_ptr<KernelEnforcer> kernel_;  // null: requests only
@@ -212,13 +213,13 @@ Result<> App::open_ledger() {
         if (!secret) return secret.error();
     }
     hasher_.emplace(*secret);
+    escalation_ = std::make_unique<EscalationTracker>(*hasher_);
     limiter_ = std::make_unique<Limiter>(LimiterConfig{.track_changes = true});
     const auto recovery = ledger_->recover(*limiter_, ledger_now());
     if (!recovery) return recovery.error();
     const std::string text = describe(*recovery);
     tell(text);
-    log_->write(Audit{
-        .action = Audit::Action::kDaemonStarted, .actor = "sluiced", .object = "ledger", .reason = text});
+    audit_self(Audit::Action::kDaemonStarted, text);
     flusher_ = std::make_unique<Flusher>(*limiter_, *ledger_);
     return {};
 }
@@ -239,12 +240,12 @@ Result<> App::open_kernel() {
 }
 
 Result<> App::start_policy() {
-    plane_ = std::make_unique<RequestPlane>(
-        RequestPlane{Snapshot<ActivePolicy>{nullptr}, Snapshot<BanSet>{std::make_shared<const BanSet>()},
-                     Snapshot<Overrides>{std::make_shared<const Overrides>()}, *hasher_, *limiter_,
-                     escalation_, active_users_, roles_, *log_, [this](const Escalation& escalation) {
-                         asio::post(io_, [this, escalation] { bans_->escalated(escalation); });
-                     }});
+    plane_.reset(
+        new RequestPlane{Snapshot<ActivePolicy>{nullptr}, Snapshot<BanSet>{std::make_shared<const BanSet>()},
+                         Snapshot<Overrides>{std::make_shared<const Overrides>()}, *hasher_, *limiter_,
+                         *escalation_, active_users_, roles_, *log_, [this](const Escalation& escalation) {
+                             asio::post(io_, [this, escalation] { bans_->escalated(escalation); });
+                         }});
     bans_ = std::make_unique<BanControl>(*plane_, kernel_.get(), *ledger_, metrics_);
     quotas_ = std::make_unique<QuotaControl>(*plane_, *ledger_);
     policy_ = std::make_unique<PolicyControl>(
@@ -343,7 +344,7 @@ void App::start_control_loop() {
     };
     spawn(follow_signals());
     if (kernel_) spawn(follow_kernel_events());
-    spawn(every(ms(FileWatch::kPollMs), [this] { policy_->tick(); }));
+    spawn(every(ms(FileWatch::kPollMs), [this] { policy_->tick(monotonic_now()); }));
     spawn(every(kSecond, [this] { every_second(); }));
     spawn(every(kLedgerSweepInterval,
                 [this] { (void)ledger_->sweep(ledger_now()); }));  // a failure shows in its health
@@ -383,6 +384,10 @@ asio::awaitable<void> App::follow_signals() {
     }
 }
 
+void App::audit_self(Audit::Action action, std::string reason) {
+    log_->write(audit_of({"sluiced", "", "", ""}, action, true, SLUICE_VERSION, std::move(reason)));
+}
+
 void App::on_kernel_event(const KernelEvent& event) {
     // Samples of drops are for a capture on request; without one the counters tell the same, completely.
     if (event.kind == KernelEvent::Kind::kBanBegan) bans_->kernel_banned(event);
@@ -396,7 +401,7 @@ void App::on_admin_denied(const http::AdminDenied& denied) {
 }
 
 void App::every_second() {
-    bans_->tick();
+    bans_->tick(ledger_now());
     limiter_->sweep(ledger_now(), kSweepBudget);
     const Nanos wall = wall_now();
     for (const Worker& worker : workers_)
@@ -453,13 +458,13 @@ void App::shut_down() {
     }
     admin_.reset();
     gateway_.reset();  // its applications write their last summaries
-    bans_->tick();
+    bans_->tick(ledger_now());
     flusher_.reset();
     if (const auto closed = ledger_->close(ledger_now()); !closed) tell("ledger: " + closed.error().message);
     if (kernel_ && config_.on_exit == OnExit::kDetach) {
         if (const auto detached = kernel_->detach(); !detached) tell("kernel: " + detached.error().message);
     }
-    log_->write(Audit{.action = Audit::Action::kDaemonStopped, .actor = "sluiced"});
+    audit_self(Audit::Action::kDaemonStopped, {});
     tell("stopped");
 }
 
