@@ -213,7 +213,7 @@ class Sluice:
         return {}
 
     def bans(self) -> dict[str, dict[str, Any]]:
-        return {ban["source"]: ban for ban in self.admin.get("/v1/bans")}
+        return {ban["source"]: ban for ban in self.admin.get("/v1/bans")["bans"]}
 
     def metrics_text(self) -> str:
         answer = self.admin.request("GET", "/metrics")
