@@ -23,8 +23,7 @@ class View:
         self.header = header
         self.live = sys.stdout.isatty()
         self._before: Optional[tuple[float, Snapshot]] = None
-        if not self.live:
-            print("\n".join(header), flush=True)
+        print("\x1b[2J" if self.live else "\n".join(header), flush=True)
 
     def show(self, seconds: float, now: Snapshot) -> None:
         lines = self._table(seconds, now) if self.live else [self._line(seconds, now)]
@@ -32,14 +31,9 @@ class View:
         if self.live:
             # Home, then each line cleared to its end, then what is below: no flicker, nothing left of a longer table.
             body = "\n".join(f"{line}\x1b[K" for line in [*self.header, "", *lines])
-            first = "\x1b[2J" if self._first() else ""
-            print(f"{first}\x1b[H{body}\n\x1b[J", end="", flush=True)
+            print(f"\x1b[H{body}\n\x1b[J", end="", flush=True)
         else:
             print(lines[0], flush=True)
-
-    def _first(self) -> bool:
-        first, self._shown = not getattr(self, "_shown", False), True
-        return first
 
     def _rate(self, seconds: float, value: int, before: int) -> str:
         elapsed = seconds - self._before[0] if self._before else seconds

@@ -201,7 +201,7 @@ class Runner:
         self.gtest(f"bpf {preset}", preset, "bpf", ["tests_bpf"], jobs=1, timeout_s=900)
 
     def e2e(self) -> None:
-        if not self.build("e2e", "release", ["sluiced", "sluicectl"]):
+        if not self.build("e2e", "release", ["sluiced", "sluicectl", "flood"]):
             return
         say("== e2e")
         report = self.report_file("e2e").with_suffix(".xml")
