@@ -138,12 +138,12 @@ class Network:
     def __init__(self, tag: str) -> None:
         if os.geteuid() != 0:
             raise PermissionError("the lab makes network namespaces and attaches XDP programs: run it as root")
-        remove_leftovers()
         self.id = f"{tag}-{secrets.token_hex(3)}"
         self.folder = RUNS / self.id
-        self.folder.mkdir(parents=True)
-        self._lock = _take_lock(RUNS / f"{self.id}.lock")
-        assert self._lock is not None
+        with _one_at_a_time():
+            remove_leftovers()
+            self._lock = _take_lock(RUNS / f"{self.id}.lock")
+            self.folder.mkdir()
         self._namespaces: list[Namespace] = []
         self._clients = 0
         try:
@@ -199,11 +199,12 @@ class Network:
         for namespace in reversed(self._namespaces):
             namespace.delete()
         self._namespaces.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        (RUNS / f"{self.id}.lock").unlink(missing_ok=True)
-        self._lock.close()
-        with contextlib.suppress(OSError):
-            RUNS.rmdir()  # only the last run can
+        with _one_at_a_time():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            (RUNS / f"{self.id}.lock").unlink(missing_ok=True)
+            self._lock.close()
+            with contextlib.suppress(OSError):
+                RUNS.rmdir()  # only the last run can
 
 
 def isolate_bpffs() -> None:
@@ -217,8 +218,20 @@ def isolate_bpffs() -> None:
     _system_call(_libc.mount(b"bpf", b"/sys/fs/bpf", b"bpf", 0, b"mode=0700"), "mount bpffs")
 
 
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """So that no run takes another that is just beginning for a dead one."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    folder = os.open(RUNS, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        RUNS.mkdir(parents=True, exist_ok=True)  # the last run may have removed it while this one waited
+        yield
+    finally:
+        os.close(folder)
+
+
 def _take_lock(path: Path):
-    path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "w", encoding="utf-8")  # held open: the lock lasts as long as the file object
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
