@@ -1,0 +1,178 @@
+// health, status, top, explain and the line of an event
+#include <ostream>
+
+#include "cli/answer.hpp"
+#include "cli/printable.hpp"
+#include "cli/show.hpp"
+#include "cli/text_table.hpp"
+
+namespace sluice {
+namespace {
+
+using Json = nlohmann::json;
+
+Colour colour_of_state(const std::string& state) {
+    if (state == "up" || state == "ok" || state == "healthy" || state == "yes") return Colour::kGood;
+    if (state == "down" || state == "unhealthy" || state == "no") return Colour::kBad;
+    return Colour::kWarn;
+}
+
+Colour colour_of_verdict(const std::string& verdict) {
+    if (verdict.starts_with("admit") || verdict.starts_with("pass")) return Colour::kGood;
+    return Colour::kBad;
+}
+
+void line(const Screen& screen, std::string_view label, const std::string& text,
+          Colour colour = Colour::kNone) {
+    constexpr std::size_t kLabelWidth = 10;
+    std::string padded{label};
+    padded.resize(std::max(kLabelWidth, padded.size() + 1), ' ');
+    screen.out << painted(padded, Colour::kBold, screen.colours) << painted(text, colour, screen.colours)
+               << "\n";
+}
+
+// A service is a word, or an object with the word under "status".
+void add_service(TextTable& table, const std::string& name, const Json& service) {
+    if (service.is_object() && !service.contains("status")) {
+        for (const auto& [inner, value] : service.items())
+            add_service(table, name + "." + printable(inner), value);
+        return;
+    }
+    const std::string state = text_at(service, service.is_object() ? "status" : "");
+    table.add({{name},
+               {state, colour_of_state(state)},
+               {text_at(service, "latency_ms")},
+               {text_at(service, "reason")}});
+}
+
+// Packets a second of one reason since the answer before; "" without one.
+std::string packet_rate(const Json& interface, const std::string& reason, const Screen& screen) {
+    if (screen.previous == nullptr || screen.elapsed_s <= 0) return "";
+    for (const auto& before : array_at(*screen.previous, "interfaces")) {
+        if (value_at(before, "name") != value_at(interface, "name")) continue;
+        const auto was = number_at(value_at(before, "packets"), reason).value_or(0);
+        const auto is = number_at(value_at(interface, "packets"), reason).value_or(0);
+        return std::to_string(static_cast<std::int64_t>(static_cast<double>(is - was) / screen.elapsed_s));
+    }
+    return "";
+}
+
+void show_interfaces(const Json& interfaces, const Screen& screen) {
+    std::vector<std::string> titles{"INTERFACE", "MODE", "REASON", ">PACKETS", ">BYTES"};
+    if (screen.previous != nullptr) titles.emplace_back(">PACKETS/S");
+    TextTable table{std::move(titles)};
+    for (const auto& interface : interfaces) {
+        const Cell name{text_at(interface, "name")};
+        const Cell mode{text_at(interface, "mode")};
+        bool seen = false;
+        const Json& packets = value_at(interface, "packets");
+        const Json& bytes = value_at(interface, "bytes");
+        for (const auto& [reason, count] : packets.items()) {
+            if (count == 0) continue;
+            seen = true;
+            table.add({name,
+                       mode,
+                       {printable(reason)},
+                       {text_at(packets, reason)},
+                       {text_at(bytes, reason)},
+                       {packet_rate(interface, reason, screen)}});
+        }
+        if (!seen) table.add({name, mode, {"-"}, {"0"}, {"0"}});
+    }
+    if (!table.empty()) {
+        screen.out << "\n";
+        table.print(screen.out, screen.colours);
+    }
+}
+
+}  // namespace
+
+void show_health(const Json& answer, const Screen& screen) {
+    const std::string status = text_at(answer, "status");
+    line(screen, "status", status, colour_of_state(status));
+    line(screen, "at", text_at(answer, "timestamp"));
+    const Json& services = value_at(answer, "services");
+    TextTable table{{"SERVICE", "STATUS", ">LATENCY MS", "REASON"}};
+    if (services.is_object())
+        for (const auto& [name, service] : services.items()) add_service(table, printable(name), service);
+    if (table.empty()) return;
+    screen.out << "\n";
+    table.print(screen.out, screen.colours);
+}
+
+ExitCode health_outcome(const Json& answer) {
+    const std::string status = text_at(answer, "status");
+    const bool serves = status == "up" || status == "ok" || status == "healthy" || status == "degraded";
+    return serves ? ExitCode::kOk : ExitCode::kFailed;
+}
+
+void show_status(const Json& answer, const Screen& screen) {
+    line(screen, "sluiced",
+         text_at(answer, "version") + ", " + text_at(answer, "state") + ", up " +
+             duration_at(answer, "uptime_s"));
+    line(screen, "policy",
+         text_at(answer, "policy.name") + " " + text_at(answer, "policy.hash").substr(0, 12) +
+             ", generation " + text_at(answer, "policy.generation") + ", applied " +
+             text_at(answer, "policy.applied_at"));
+    if (const std::string deadline = text_at(answer, "policy.confirm_deadline"); deadline != "-")
+        line(screen, "", "unconfirmed: goes back by itself at " + deadline, Colour::kWarn);
+    const bool up = true_at(answer, "ledger.up");
+    line(screen, "ledger", text_at(answer, "ledger.kind") + (up ? ", up" : ", down"),
+         up ? Colour::kNone : Colour::kBad);
+    line(screen, "bans", text_at(answer, "bans"));
+    show_interfaces(array_at(answer, "interfaces"), screen);
+}
+
+void show_top(const Json& answer, const Screen& screen) {
+    TextTable table{{"WHO", ">PACKETS", ">DROPS", ">REQUESTS", ">DENIALS"}};
+    for (const auto& row : array_at(answer, "")) {
+        const bool is_user = value_at(row, "user").is_string();
+        table.add({{is_user ? "user " + text_at(row, "user") : text_at(row, "source")},
+                   {text_at(row, "packets")},
+                   {text_at(row, "drops")},
+                   {text_at(row, "requests")},
+                   {text_at(row, "denials")}});
+    }
+    table.print(screen.out, screen.colours);
+}
+
+void show_explain(const Json& answer, const Screen& screen) {
+    const std::string verdict = text_at(answer, "verdict");
+    line(screen, "verdict", verdict, colour_of_verdict(verdict));
+    for (const auto* field : {"reason", "route", "class"})
+        if (const std::string text = text_at(answer, field); text != "-") line(screen, field, text);
+    TextTable table{{"LIMIT", "KEY", "RATE", ">USED", ">REMAINING"}};
+    for (const auto& charge : array_at(answer, "charges")) {
+        const bool spent = number_at(charge, "remaining") == 0;
+        table.add({{text_at(charge, "limit")},
+                   {text_at(charge, "key")},
+                   {text_at(charge, "rate")},
+                   {text_at(charge, "used")},
+                   {text_at(charge, "remaining"), spent ? Colour::kBad : Colour::kNone}});
+    }
+    if (table.empty()) return;
+    screen.out << "\n";
+    table.print(screen.out, screen.colours);
+}
+
+std::string event_line(const Json& event, bool colours_on) {
+    std::string text = painted(text_at(event, "@timestamp"), Colour::kDim, colours_on);
+    const std::string level = text_at(event, "log.level");
+    const Colour colour = level == "error"                        ? Colour::kBad
+                          : level == "warn" || level == "warning" ? Colour::kWarn
+                                                                  : Colour::kNone;
+    for (const auto* field : {"event.dataset", "event.action", "event.outcome"})
+        if (const std::string word = text_at(event, field); word != "-")
+            text += " " + painted(word, field == std::string_view{"event.action"} ? Colour::kBold : colour,
+                                  colours_on);
+    for (const auto& [field, label] : {std::pair{"client.ip", "ip"},
+                                       {"user.id", "user"},
+                                       {"url.path", "path"},
+                                       {"http.response.status_code", "status"}})
+        if (const std::string word = text_at(event, field); word != "-")
+            text += std::string{" "} + label + "=" + word;
+    if (const std::string message = text_at(event, "message"); message != "-") text += " " + message;
+    return text;
+}
+
+}  // namespace sluice
