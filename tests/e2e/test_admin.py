@@ -157,3 +157,13 @@ def test_health_tells_its_services(start_sluice, network):
     assert {"openai", "claude"} <= set(str(health["services"]["ai_providers"]).replace("'", " ").split())
     done = sluice.ctl("health")
     assert done.returncode in (0, 1) and done.stdout.strip()
+
+
+def test_guessing_tokens_is_slowed(start_sluice, network, http, credentials):
+    sluice = start_sluice()
+    door = http(network.edge, address="127.0.0.1", port=ADMIN_PORT)
+    statuses_seen = [
+        door.request("GET", "/v1/status", headers={"Authorization": f"Bearer guess-{number}"}).status for number in range(8)
+    ]
+    assert statuses_seen[:5] == [401] * 5 and 429 in statuses_seen[5:]
+    assert sluice.admin.request("GET", "/v1/status").status == 200  # the socket is not affected
