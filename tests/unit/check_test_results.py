@@ -1,4 +1,4 @@
-"""The counting that the last line of scripts/test rests on, and the include-direction rule, on made-up input."""
+"""The counting that the last line of scripts/test rests on, the benchmark table and the include rule, on made-up input."""
 
 import sys
 import tempfile
@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts" / "lib"), str(ROOT / "tests" / "unit")]
 
+from bench_results import check_rows, merge, table  # noqa: E402
 from check_include_direction import problems  # noqa: E402
 from test_results import FAILED, PASSED, SKIPPED, Case, Results, parse_gtest_output, parse_junit  # noqa: E402
 
@@ -85,6 +86,33 @@ class ResultsTest(unittest.TestCase):
 
     def test_an_empty_run_is_not_fine(self):
         self.assertFalse(Results().ok)
+
+
+def bench_row(**changed):
+    return {"suite": "packets", "case": "flood", "subject": "sluice", "metric": "cost", "value": 50, "unit": "ns",
+            "runs": 3, "min": 40, "max": 60.5, **changed}
+
+
+class BenchTest(unittest.TestCase):
+    def test_a_row_that_is_none_is_named(self):
+        check_rows("packets", [bench_row()])
+        for changed in ({"value": "50"}, {"runs": True}, {"value": 70}, {"subject": "katran"}, {"suite": "limits"}):
+            with self.assertRaisesRegex(ValueError, "row 1"):
+                check_rows("packets", [bench_row(), bench_row(**changed)])
+        for rows in ([], {}, None):
+            with self.assertRaises(ValueError):
+                check_rows("packets", rows)
+
+    def test_rows_of_suites_run_now_replace_the_old(self):
+        old = [bench_row(value=1), bench_row(suite="limits", value=2)]
+        merged = merge(old, {"packets": [bench_row(value=3)]})
+        self.assertEqual([(row["suite"], row["value"]) for row in merged], [("limits", 2), ("packets", 3)])
+
+    def test_ratios_are_within_one_case(self):
+        lines = table([bench_row(), bench_row(subject="nftables", value=500, max=500),
+                       bench_row(case="other", subject="nftables")]).splitlines()
+        self.assertTrue(lines[2].endswith("10.00"), lines[2])
+        self.assertTrue(lines[3].endswith(" 3"), "no ratio without Sluice's own: " + lines[3])
 
 
 class IncludeDirectionTest(unittest.TestCase):

@@ -13,6 +13,8 @@
 #include <chrono>
 #include <optional>
 
+#include "base/ip_prefix.hpp"
+
 namespace sluice {
 namespace {
 
@@ -139,9 +141,10 @@ class Exchange {
         }
         step_ = "verify the certificate of";
         asio::ssl::stream<asio::ip::tcp::socket> secured{std::move(socket), tls_};
-        // SSL_set_tlsext_host_name() without the C cast in its macro.
-        SSL_ctrl(secured.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                 url_.host.data());
+        // SSL_set_tlsext_host_name() without the C cast in its macro; RFC 6066 allows no address there.
+        if (!IpAddress::parse(url_.host))
+            SSL_ctrl(secured.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                     url_.host.data());
         secured.set_verify_callback(asio::ssl::host_name_verification{url_.host});
         co_await secured.async_handshake(asio::ssl::stream_base::client, use_awaitable);
         co_await exchange(secured);

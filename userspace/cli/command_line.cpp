@@ -1,6 +1,7 @@
 #include "cli/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <map>
 #include <sstream>
 
 namespace sluice {
@@ -53,6 +54,13 @@ void add_command(CLI::App& parent, const CommandSpec& spec, std::string_view nam
     app->parse_complete_callback([&invocation, &spec] { invocation.command = &spec; });
 }
 
+CLI::App* add_group(CLI::App& app, std::string_view name) {
+    std::string_view help;
+    for (const auto& group : command_groups())
+        if (group.name == name) help = group.help;
+    return app.add_subcommand(std::string{name}, std::string{help})->require_subcommand(1)->fallthrough();
+}
+
 std::string exit_codes_text() {
     std::string text = "Exit codes:\n";
     for (const auto& [code, meaning] : exit_code_meanings())
@@ -69,15 +77,16 @@ std::variant<Invocation, ParseEnd> parse_command_line(const std::vector<std::str
     app.require_subcommand(1);
     app.footer(exit_codes_text());
     for (const auto& option : global_options()) add_option(app, option, invocation);
-    for (const auto& [name, help] : command_groups())
-        app.add_subcommand(std::string{name}, std::string{help})->require_subcommand(1)->fallthrough();
+    std::map<std::string_view, CLI::App*> groups;
     for (const auto& spec : commands()) {
         const std::size_t space = spec.path.find(' ');
         if (space == std::string_view::npos) {
             add_command(app, spec, spec.path, invocation);
             continue;
         }
-        CLI::App* group = app.get_subcommand(std::string{spec.path.substr(0, space)});
+        const std::string_view name = spec.path.substr(0, space);
+        CLI::App*& group = groups[name];
+        if (group == nullptr) group = add_group(app, name);
         add_command(*group, spec, spec.path.substr(space + 1), invocation);
     }
     try {
