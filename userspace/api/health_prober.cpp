@@ -151,15 +151,15 @@ asio::awaitable<void> HealthProber::watch(std::size_t index) {
 
 asio::awaitable<Result<>> HealthProber::probe(const ProbeUrl& url) {
     error_code error;
-    const auto token = asio::redirect_error(asio::use_awaitable, error);
+    const auto token = [&error] { return asio::redirect_error(asio::use_awaitable, error); };
 
     asio::ip::tcp::resolver resolver{executor_};
-    const auto endpoints = co_await resolver.async_resolve(url.host, url.port, token);
+    const auto endpoints = co_await resolver.async_resolve(url.host, url.port, token());
     if (error) co_return unavailable("resolve " + url.host, error);
 
     beast::tcp_stream tcp{executor_};
     tcp.expires_after(std::chrono::nanoseconds{kTimeout});
-    co_await tcp.async_connect(endpoints, token);
+    co_await tcp.async_connect(endpoints, token());
     if (error) co_return unavailable("connect " + url.host + ":" + url.port, error);
     if (url.scheme == ProbeUrl::Scheme::kTcp) co_return Result<>{};
     if (url.scheme == ProbeUrl::Scheme::kHttp) co_return co_await ask(tcp, url);
@@ -167,9 +167,12 @@ asio::awaitable<Result<>> HealthProber::probe(const ProbeUrl& url) {
     beast::ssl_stream<beast::tcp_stream> tls{std::move(tcp), tls_};
     tls.set_verify_mode(asio::ssl::verify_peer);
     tls.set_verify_callback(asio::ssl::host_name_verification{url.host});
-    if (!SSL_set_tlsext_host_name(tls.native_handle(), url.host.c_str()))
+    // What the macro SSL_set_tlsext_host_name() says, without its C casts. OpenSSL copies the name.
+    std::string server_name = url.host;
+    if (!::SSL_ctrl(tls.native_handle(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                    server_name.data()))
         co_return Error{ErrorCode::kInternal, "set the TLS server name " + url.host};
-    co_await tls.async_handshake(asio::ssl::stream_base::client, token);
+    co_await tls.async_handshake(asio::ssl::stream_base::client, token());
     if (error) co_return unavailable("TLS handshake with " + url.host, error);
     co_return co_await ask(tls, url);
 }

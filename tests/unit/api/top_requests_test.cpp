@@ -71,7 +71,8 @@ TEST(TopRequests, MergesWorkersAndForgetsAfterTwoMinutes) {
     EXPECT_TRUE(top(RequestTopBy::kRequests, start + 2 * kMinute).empty());
 
     a.record(source("192.0.2.3"), "", false, start + 90 * kSecond);
-    EXPECT_EQ(top(RequestTopBy::kRequests, start + 90 * kSecond).size(), 3U) << "the previous minute still counts";
+    EXPECT_EQ(top(RequestTopBy::kRequests, start + 90 * kSecond).size(), 3U)
+        << "the previous minute still counts";
 }
 
 }  // namespace

@@ -1,0 +1,91 @@
+// Stand-ins for the outside of the api layer: a kernel that remembers bans, a ledger in memory.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernel/kernel_enforcer.hpp"
+#include "ledger/ledger.hpp"
+
+namespace sluice {
+
+class FakeKernel final : public KernelEnforcer {
+  public:
+    Result<> apply(const KernelPolicy& policy, const SourcePrefix&, const std::vector<IpPrefix>&,
+                   std::uint64_t generation) override {
+        if (refuse_apply) return Error{ErrorCode::kExhausted, "deny list: map full"};
+        applied = policy;
+        generation_ = generation;
+        return {};
+    }
+    std::uint64_t generation() const override { return generation_; }
+    std::vector<InterfaceState> interfaces() const override { return {}; }
+    Result<std::vector<InterfaceCounters>> counters() const override {
+        return std::vector<InterfaceCounters>{};
+    }
+    KernelStatistics statistics() const override { return {}; }
+    std::vector<MapUsage> maps() const override { return {}; }
+    const Adoption& adopted() const override { return adoption_; }
+
+    Result<> ban(const BanRequest& request) override {
+        if (refuse_bans) return Error{ErrorCode::kExhausted, "bans: map full"};
+        banned[request.source] = {request.source, request.reason, request.origin, request.duration, 7};
+        return {};
+    }
+    Result<> lift(const IpPrefix& source) override {
+        if (banned.erase(source) == 0) return Error{ErrorCode::kNotFound, "no ban"};
+        return {};
+    }
+    Result<std::vector<Ban>> bans() const override {
+        std::vector<Ban> all;
+        for (const auto& [source, ban] : banned) all.push_back(ban);
+        return all;
+    }
+    int event_fd() const override { return -1; }
+    std::size_t drain(const std::function<void(const KernelEvent&)>&) override { return 0; }
+    std::vector<Ban> tick() override { return std::exchange(expired, {}); }
+    std::vector<TopSource> top(TopBy, std::size_t) const override { return {}; }
+    Result<SourceVerdict> explain(const IpAddress& address) const override {
+        SourceVerdict verdict{"pass", "passed", std::nullopt, {}};
+        for (const auto& [source, ban] : banned)
+            if (source.contains(address)) verdict = {"drop", "banned", ban, {}};
+        return verdict;
+    }
+    Result<> detach() override { return {}; }
+
+    bool refuse_apply = false;
+    bool refuse_bans = false;
+    KernelPolicy applied;
+    std::map<IpPrefix, Ban> banned;
+    std::vector<Ban> expired;
+
+  private:
+    std::uint64_t generation_ = 0;
+    Adoption adoption_;
+};
+
+class MemoryLedger final : public Ledger {
+  public:
+    Result<LedgerRecovery> recover(Limiter&, Nanos) override { return LedgerRecovery{}; }
+    Result<> store(const KeyBatch&, Nanos) override { return {}; }
+    Result<> sweep(Nanos) override { return {}; }
+    Result<std::optional<std::string>> get_document(std::string_view name) override {
+        const auto found = documents.find(std::string{name});
+        return found == documents.end() ? std::optional<std::string>{} : std::optional{found->second};
+    }
+    Result<> put_document(std::string_view name, std::string_view bytes) override {
+        if (full) return Error{ErrorCode::kExhausted, "disk full"};
+        documents[std::string{name}] = bytes;
+        return {};
+    }
+    Result<> close(Nanos) override { return {}; }
+    LedgerHealth health() const override { return {.up = !full}; }
+    std::string_view kind() const override { return "embedded"; }
+
+    bool full = false;
+    std::map<std::string, std::string> documents;
+};
+
+}  // namespace sluice

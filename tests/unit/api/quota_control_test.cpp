@@ -1,0 +1,97 @@
+#include "api/quota_control.hpp"
+
+#include "api/judge.hpp"
+#include "plane_fixture.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kPolicy = R"(
+name: test
+identity: {api_keys: {header: X-API-Key, file: keys.yaml}}
+routes: [{name: ai, path: "/ai/**", class: ai}]
+limits:
+  - {name: ip, per: ip, when: anonymous, rate: 10/h}
+  - {name: user, per: user, when: authenticated, rate: 20/h}
+  - {name: ai, per: user, class: ai, rate: 5/h}
+)";
+
+class QuotaControlTest : public PlaneTest {
+  protected:
+    void SetUp() override {
+        write_api_keys({"anna"});
+        use_policy(std::string{kPolicy});
+    }
+    bool ask(std::string_view path) {
+        Judgement judgement;
+        judge_.judge({"GET", path, IpAddress::parse("192.0.2.1").value(), {"", "key-of-anna"}}, ledger_now(),
+                     wall_now(), judgement);
+        return judgement.verdict == Verdict::kAdmitted;
+    }
+    const Quota find(const std::string& limit) {
+        const auto quotas = control_.show("anna");
+        return *std::ranges::find(*quotas, limit, &Quota::limit);
+    }
+
+    MemoryLedger ledger_;
+    QuotaControl control_{*plane_, ledger_};
+    RequestJudge judge_{*plane_};
+    const Actor alice_{"alice", "unix socket", "admin", ""};
+};
+
+TEST_F(QuotaControlTest, ShowsWhatIsUsedOfEachLimitPerUser) {
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(ask("/ai/x"));
+    EXPECT_EQ(control_.show("anna")->size(), 2U);
+    EXPECT_EQ(find("ai").used, 3U);
+    EXPECT_EQ(find("ai").remaining, 2U);
+    EXPECT_GT(find("ai").reset_in, 59 * kMinute);
+    EXPECT_EQ(find("user").used, 3U);
+    EXPECT_EQ(control_.show("nobody")->front().used, 0U);
+    EXPECT_EQ(control_.show("").error().code, ErrorCode::kInvalid);
+}
+
+TEST_F(QuotaControlTest, AnOverrideHoldsAtOnceKeepsWhatWasSpentAndEnds) {
+    for (int i = 0; i < 5; ++i) ask("/ai/x");
+    EXPECT_FALSE(ask("/ai/x"));
+    ASSERT_TRUE(control_.set("anna", "ai", {7, kHour}, kHour, alice_));
+    EXPECT_TRUE(ask("/ai/x"));
+    EXPECT_TRUE(ask("/ai/x"));
+    EXPECT_FALSE(ask("/ai/x"));
+    EXPECT_EQ(find("ai").policy_rate, (Rate{5, kHour}));
+    EXPECT_TRUE(find("ai").override_expires_in);
+    ASSERT_TRUE(control_.unset("anna", "ai", alice_));
+    EXPECT_FALSE(find("ai").policy_rate);
+    EXPECT_EQ(control_.unset("anna", "ai", alice_).error().code, ErrorCode::kNotFound);
+}
+
+TEST_F(QuotaControlTest, RefusesWhatIsNotALimitPerUser) {
+    EXPECT_EQ(control_.set("anna", "ip", {7, kHour}, std::nullopt, alice_).error().code,
+              ErrorCode::kNotFound);
+    EXPECT_EQ(control_.set("anna", "nonsense", {7, kHour}, std::nullopt, alice_).error().code,
+              ErrorCode::kNotFound);
+    EXPECT_EQ(control_.set("anna", "ai", {7, kHour}, Nanos{5}, alice_).error().code, ErrorCode::kInvalid);
+    EXPECT_TRUE(plane_->overrides.load()->empty());
+}
+
+TEST_F(QuotaControlTest, ResetForgetsWhatWasSpent) {
+    for (int i = 0; i < 5; ++i) ask("/ai/x");
+    ASSERT_TRUE(control_.reset("anna", alice_));
+    EXPECT_EQ(find("ai").used, 0U);
+    EXPECT_EQ(find("user").used, 0U);
+    EXPECT_TRUE(ask("/ai/x"));
+}
+
+TEST_F(QuotaControlTest, OverridesSurviveARestartOrSayThatTheyWillNot) {
+    ASSERT_TRUE(control_.set("anna", "ai", {7, kHour}, std::nullopt, alice_));
+    plane_->overrides.publish(std::make_shared<const Overrides>());
+    ASSERT_TRUE(control_.restore());
+    EXPECT_EQ(find("ai").rate, (Rate{7, kHour}));
+    ledger_.full = true;
+    const auto not_stored = control_.set("anna", "ai", {8, kHour}, std::nullopt, alice_);
+    ASSERT_FALSE(not_stored);
+    EXPECT_NE(not_stored.error().message.find("not survive"), std::string::npos);
+    EXPECT_EQ(find("ai").rate, (Rate{8, kHour}));
+}
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,106 @@
+#include "daemon/config.hpp"
+
+#include <gtest/gtest.h>
+
+#include "daemon/config_settings.hpp"
+#include "daemon/performance_report.hpp"
+
+namespace sluice {
+namespace {
+
+std::string fault_of(std::string_view text) {
+    const auto config = parse_config(text, "sluiced.yaml");
+    return config ? "accepted" : config.error().message;
+}
+
+TEST(Config, ReadsEverySection) {
+    const auto config = parse_config(R"(
+interfaces: [eth0, eth1]
+xdp_mode: native
+on_exit: keep
+policy: /etc/p.yaml
+gateway: {listen: ["0.0.0.0:8080"], upstream: ["127.0.0.1:8000", "unix:/run/app.sock"], workers: 2, max_body_bytes: 1000,
+          tls: {certificate: c.pem, key: k.pem}}
+admin: {socket: /run/a.sock, listen: "127.0.0.1:9900", tokens: t.yaml}
+ledger: {kind: embedded, path: /var/lib/x}
+log: {directory: /var/log/x, max_bytes: 4096, files: 3, stdout: true}
+health: {database: "tcp://127.0.0.1:5432", ai_providers: {openai: "https://api.example"}}
+)",
+                                     "sluiced.yaml");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->interfaces, (std::vector<std::string>{"eth0", "eth1"}));
+    EXPECT_EQ(config->xdp_mode, XdpMode::kNative);
+    EXPECT_EQ(config->on_exit, OnExit::kKeep);
+    EXPECT_EQ(config->gateway.upstream.size(), 2U);
+    EXPECT_EQ(config->gateway.max_body_bytes, 1000U);
+    EXPECT_EQ(config->gateway.tls->key, "k.pem");
+    EXPECT_EQ(config->ledger.path, "/var/lib/x");
+    EXPECT_EQ(config->log.files, 3U);
+    EXPECT_TRUE(config->log.to_stdout);
+    EXPECT_EQ(config->health.ai_providers.at("openai"), "https://api.example");
+}
+
+TEST(Config, AnEmptyFileIsAllDefaults) {
+    ASSERT_TRUE(parse_config("", "f"));
+    EXPECT_EQ(parse_config("# nothing\n", "f")->log.max_bytes, 10'485'760U);
+}
+
+TEST(Config, AFaultNamesFileLineColumnFieldAndWhatIsAllowed) {
+    EXPECT_EQ(
+        fault_of("xdp_mode: fast\n"),
+        "sluiced.yaml:1:11: error: 'xdp_mode' is 'fast' (at $.xdp_mode); allowed: auto | native | generic; "
+        "default auto");
+    EXPECT_NE(fault_of("gateway:\n  listn: [\"0.0.0.0:80\"]\n")
+                  .find("sluiced.yaml:2:3: error: 'gateway.listn' is not"),
+              std::string::npos);
+    EXPECT_NE(fault_of("log: {files: 0}").find("out of range"), std::string::npos);
+    EXPECT_NE(fault_of("gateway: {listen: [localhost]}").find("sluiced.yaml:1:19"), std::string::npos);
+    EXPECT_NE(fault_of("ledger: {kind: redis}").find("redis"), std::string::npos);
+    EXPECT_NE(fault_of("log: [a]").find("not a mapping"), std::string::npos);
+    EXPECT_NE(fault_of("a: [").find("sluiced.yaml:"), std::string::npos);
+    EXPECT_NE(fault_of("- a\n").find("not a mapping"), std::string::npos);
+}
+
+TEST(Config, AllFaultsAreToldAtOnce) {
+    const std::string faults = fault_of("xdp_mode: fast\non_exit: never\n");
+    EXPECT_NE(faults.find(":1:"), std::string::npos);
+    EXPECT_NE(faults.find(":2:"), std::string::npos);
+}
+
+TEST(Config, TheWholeIsCheckedToo) {
+    Config config;
+    EXPECT_NE(check_config(config).error().message.find("nothing to do"), std::string::npos);
+    config.gateway.listen = {"127.0.0.1:80"};
+    EXPECT_NE(check_config(config).error().message.find("gateway.upstream"), std::string::npos);
+    config.gateway.upstream = {"127.0.0.1:8000"};
+    config.admin.listen = "127.0.0.1:9900";
+    EXPECT_NE(check_config(config).error().message.find("admin.tokens"), std::string::npos);
+    config.admin.tokens = "t";
+    config.health.database = "postgres";
+    EXPECT_NE(check_config(config).error().message.find("health.database"), std::string::npos);
+    config.health.database = "";
+    config.policy = "/nonexistent/policy.yaml";
+    EXPECT_NE(check_config(config).error().message.find("/nonexistent/policy.yaml"), std::string::npos);
+}
+
+TEST(Config, TheHelpNamesEverySetting) {
+    const std::string help = config_help();
+    for (const Setting& setting : config_settings()) EXPECT_NE(help.find(setting.path), std::string::npos);
+}
+
+TEST(Config, LedgerFlag) {
+    EXPECT_EQ(parse_ledger("embedded:/var/lib/x")->path, "/var/lib/x");
+    for (const auto* text : {"", "embedded:", "redis://127.0.0.1", "/var/lib/x"})
+        EXPECT_FALSE(parse_ledger(text)) << text;
+}
+
+TEST(PerformanceReport, QuantilesAreBucketBounds) {
+    constexpr std::array<Nanos, 3> kBounds{10, 20, 30};
+    EXPECT_EQ(bucket_quantile(std::array<std::uint64_t, 4>{}, kBounds, 0.5), 0);
+    EXPECT_EQ(bucket_quantile(std::array<std::uint64_t, 4>{50, 49, 1, 0}, kBounds, 0.5), 10);
+    EXPECT_EQ(bucket_quantile(std::array<std::uint64_t, 4>{50, 49, 1, 0}, kBounds, 0.99), 20);
+    EXPECT_EQ(bucket_quantile(std::array<std::uint64_t, 4>{0, 0, 0, 9}, kBounds, 0.99), 30);
+}
+
+}  // namespace
+}  // namespace sluice
