@@ -23,10 +23,13 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/guarded.hpp"
 #include "base/unique_fd.hpp"
 #include "ledger/ledger.hpp"
+#include "ledger/lmdb_env.hpp"
 
 namespace sluice {
 
@@ -53,15 +56,31 @@ class EmbeddedLedger final : public Ledger {
     std::string_view kind() const override { return "embedded"; }
 
   private:
-    struct Env;
     EmbeddedLedger(EmbeddedLedgerConfig config, UniqueFd lock);
+
+    void open_first();
+    Result<> open_writable();
+    bool open_env(LmdbEnv::Access access, LmdbEnv::OpenError& error);
+    void started();
+    void set_aside(const std::string& why);
+    Error failed(const Error& error);
+    Result<LmdbEnv*> writable_env();
+    Result<> write(std::string_view what, const LmdbEnv::Body& body);
+    Result<> read_windows(Limiter& limiter, Nanos now, LedgerRecovery& recovery,
+                          std::vector<std::string>& dead);
+    void begin_session(Limiter& limiter, Nanos now, const LedgerRecovery& recovery,
+                       const std::vector<std::string>& dead);
+    static int put_batch(MDB_txn* txn, const LmdbTables& tables, const KeyBatch& batch, Nanos now);
 
     EmbeddedLedgerConfig config_;
     UniqueFd lock_;
-    std::mutex mutex_;  // one transaction at a time; the map grows only between them
-    std::unique_ptr<Env> env_;
-    std::string notice_;
     Guarded<LedgerHealth> health_;
+    std::mutex mutex_;              // one transaction at a time; protects the rest
+    std::unique_ptr<LmdbEnv> env_;  // nullptr: out of reach
+    bool closed_ = false;
+    bool starting_ = false;  // counted as a start that may yet die
+    std::string notice_;
+    std::string sweep_from_;  // first key of the next sweep
 };
 
 }  // namespace sluice

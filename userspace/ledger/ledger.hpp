@@ -31,6 +31,7 @@ struct LedgerRecovery {
 struct LedgerHealth {
     bool up = false;
     std::string error;                // the last one; empty while up
+    std::string notice;               // what was moved aside since start, and where to; empty: nothing
     std::optional<Nanos> last_flush;  // ledger clock
     std::uint64_t failures = 0;       // since start
 };
