@@ -112,12 +112,11 @@ void show_policy_diff(const Json& answer, const Screen& screen) {
     for (const auto& change : array_at(answer, "changes")) {
         const std::string before = value_text(change, "before");
         const std::string after = value_text(change, "after");
-        const bool added = value_at(change, "before").is_null();
-        const bool removed = value_at(change, "after").is_null();
+        const std::string kind = text_at(change, "kind");
         const std::string path = text_at(change, "path") + ": ";
-        if (added)
+        if (kind == "added")
             screen.out << painted("+ " + path + after, Colour::kGood, screen.colours);
-        else if (removed)
+        else if (kind == "removed")
             screen.out << painted("- " + path + before, Colour::kBad, screen.colours);
         else
             screen.out << painted("~ " + path + before + " -> " + after, Colour::kWarn, screen.colours);
