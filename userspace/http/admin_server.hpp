@@ -32,10 +32,14 @@ struct AdminServerOptions {
     std::vector<std::string> allowed_hosts;  // Host names TCP answers to, without port; empty: any
     std::size_t max_body_bytes = 1'048'576;  // a policy may be that large
     std::size_t max_header_bytes = 8'192;
-    std::size_t max_connections = 64;    // of each of the two doors, so that TCP cannot shut out the socket
-    Nanos read_deadline = 5 * kSecond;   // for a whole request, from its first byte
-    Nanos idle_deadline = 60 * kSecond;  // between two requests
-    Nanos heartbeat = 15 * kSecond;      // of streams
+    std::size_t max_connections = 64;     // of each of the two doors, so that TCP cannot shut out the socket
+    Nanos read_deadline = 5 * kSecond;    // for a whole request, from its first byte
+    Nanos idle_deadline = 60 * kSecond;   // between two requests
+    Nanos heartbeat = 15 * kSecond;       // of streams
+    Nanos write_deadline = 10 * kSecond;  // for each piece of an answer
+    // Told when the tokens file changed but cannot be used; the old tokens stay valid until it can. May be
+    // empty.
+    std::function<void(const Error&)> on_error;
 };
 
 // Someone was not let in. There may be as many as someone cares to send: aggregate before logging.

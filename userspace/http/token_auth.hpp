@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -21,10 +22,13 @@ namespace sluice::http {
 enum class Role : std::uint8_t { kNone, kViewer, kOperator, kAdmin };
 std::string_view to_string(Role role);
 
+using Digest = std::array<std::uint8_t, 32>;
+Digest sha256(std::string_view text);
+
 struct Token {
     std::string name;
     Role role = Role::kViewer;
-    std::array<std::uint8_t, 32> sha256{};
+    Digest sha256{};
 };
 
 // The tokens file, YAML: a list of {name, role: viewer|operator|admin, sha256: 64 hexadecimal digits of the
@@ -37,8 +41,9 @@ class TokenStore {
     // Refuses a file that others than owner and group may read or anyone but the owner may write.
     static Result<TokenStore> load(std::string path);
 
-    // The token with this secret; compared with all of them in constant time. Valid until the next reload().
-    const Token* find(std::string_view secret) const;
+    // The token whose secret has this digest; compared with all of them in constant time. Valid until the
+    // next reload().
+    const Token* find(const Digest& digest) const;
     // Rereads the file if it changed (a stat; call it before find()). On an error the old tokens stay.
     Result<> reload();
 
@@ -47,6 +52,8 @@ class TokenStore {
         timespec modified{};
         ino_t inode = 0;
         off_t size = 0;
+        mode_t mode = 0;
+        static Stamp of(const struct stat& status);
         bool operator==(const Stamp& other) const;
     };
     static Result<std::pair<std::vector<Token>, Stamp>> read(const std::string& path);
@@ -56,22 +63,23 @@ class TokenStore {
     std::vector<Token> tokens_;
 };
 
-// After five wrong tokens a peer has to wait, 1 s at first and twice as long each time, up to a minute; while
-// it waits, no token of it is looked at. Forgotten after ten quiet minutes. Peers are IPv4 addresses and IPv6
-// /64s, at most 4096: beyond that, the one that failed longest ago gives way. One thread; times of any one
-// clock.
+// After five different wrong tokens a peer has to wait, 1 s at first and twice as long each time, up to a
+// minute; while it waits, no token of it is looked at. A wrong token that comes again is no new guess: a
+// client left with an old token does not lock out its neighbours. Forgotten after ten quiet minutes. Peers
+// are IPv4 addresses and IPv6 /64s, at most 4096: beyond that, the one that failed longest ago gives way. One
+// thread; times of any one clock.
 class GuessBrake {
   public:
     // How long the peer still has to wait; 0: go on.
     Nanos wait(const IpAddress& peer, Nanos now) const;
-    void failed(const IpAddress& peer, Nanos now);
-    void succeeded(const IpAddress& peer);
+    void failed(const IpAddress& peer, const Digest& wrong, Nanos now);
 
   private:
     struct Failures {
-        unsigned count = 0;
+        unsigned count = 0;  // of different tokens
         Nanos last = 0;
         Nanos until = 0;
+        std::array<Digest, 4> recent{};
     };
     std::unordered_map<IpPrefix, Failures> peers_;
 };
