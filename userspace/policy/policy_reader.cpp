@@ -39,8 +39,7 @@ class PolicyReader {
   private:
     static void sort_unique(std::vector<IpPrefix>& prefixes) {
         std::ranges::sort(prefixes);
-        const auto rest = std::ranges::unique(prefixes);
-        prefixes.erase(rest.begin(), rest.end());
+        prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
     }
 
     // Items are prefixes or, if files is given, {file: NAME}; file_section is then its key table.
