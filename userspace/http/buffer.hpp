@@ -62,6 +62,7 @@ class Buffer {
     }
     // Grows beyond a block if it must; not while something is pinned.
     void append(std::string_view bytes) {
+        if (bytes.empty()) return;
         ensure(bytes.size());
         if (capacity_ - end_ < bytes.size()) compact();
         std::memcpy(block_.get() + end_, bytes.data(), bytes.size());

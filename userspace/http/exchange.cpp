@@ -307,7 +307,7 @@ void Session::take_response_piece() {
     if (response_framing_.body == ResponseFraming::Body::kChunked) {
         const auto step = response_chunks_.next(available);
         if (step.state == ChunkedDecoder::State::kBad) {
-            abort(kReasonUpstreamMalformed);
+            response_broken(kReasonUpstreamMalformed);
             return;
         }
         data = step.data;
@@ -346,7 +346,7 @@ void Session::upstream_ended(bool cleanly) {
         if (cleanly && response_framing_.body == ResponseFraming::Body::kUntilClose) {
             response_complete();
         } else {
-            abort(kReasonUpstreamAborted);
+            response_broken(kReasonUpstreamAborted);
         }
         return;
     }
@@ -363,6 +363,20 @@ void Session::upstream_ended(bool cleanly) {
     }
 }
 
+// The upstream's response can't be completed. If the client has seen nothing of it yet, it gets a clean
+// refusal.
+void Session::response_broken(std::string_view reason) {
+    const bool nothing_sent =
+        outcome_.response_started == 0 && interim_responses_ == 0 && !framing_.expect_continue;
+    if (nothing_sent) {
+        client_out_.drop();
+        reply_problem(502, reason, "the application's answer broke off");
+        return;
+    }
+    flush_client();
+    if (phase_ == Phase::kExchange) abort(reason);
+}
+
 // A complete answer that is not the upstream's; nothing of a final response has been written yet.
 void Session::reply(int status, std::string_view body, AnsweredBy by, std::string_view reason) {
     drop_upstream();
@@ -370,6 +384,7 @@ void Session::reply(int status, std::string_view body, AnsweredBy by, std::strin
     outcome_.status = status;
     outcome_.by = by;
     outcome_.reason = reason;
+    outcome_.response = nullptr;
     outcome_.response_body_bytes = body.size();
     if (!request_done_) {
         const bool body_comes = !framing_.expect_continue || outcome_.request_body_bytes > 0 || !in_.empty();

@@ -107,6 +107,7 @@ class Session final : public EventHandler, public UpstreamUser {
     void take_response_piece();
     void response_complete();
     void upstream_ended(bool cleanly);
+    void response_broken(std::string_view reason);
     void reply(int status, std::string_view body, AnsweredBy by, std::string_view reason);
     void reply_problem(int status, std::string_view reason, std::string_view detail);
     void drop_upstream();
