@@ -12,7 +12,7 @@ bool has(const std::string& text, std::string_view part) {
 }
 
 TEST_F(GatewayExchange, ForwardsTheCanonicalRequestAndAddsFields) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send(get("/a/../%62?q", "X-Forwarded-For: 6.6.6.6\r\nConnection: x-drop\r\nX-Drop: 1\r\n"));
     const std::string answer = wire.receive_message();
@@ -34,7 +34,7 @@ TEST_F(GatewayExchange, ForwardsTheCanonicalRequestAndAddsFields) {
 }
 
 TEST_F(GatewayExchange, KeepsBothConnections) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     for (int i = 0; i < 20; ++i) {
         wire.send(get("/" + std::to_string(i)));
@@ -46,7 +46,7 @@ TEST_F(GatewayExchange, KeepsBothConnections) {
 }
 
 TEST_F(GatewayExchange, AnswersPipelinedRequestsInOrder) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send(get("/1") + get("/refuse") + get("/2") + get("/refuse") + get("/3"));
     EXPECT_TRUE(has(wire.receive_message(), "GET /1 "));
@@ -58,7 +58,7 @@ TEST_F(GatewayExchange, AnswersPipelinedRequestsInOrder) {
 }
 
 TEST_F(GatewayExchange, HundredsOfPipelinedRefusals) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     std::string requests;
     for (int i = 0; i < 300; ++i) requests += get("/refuse");
@@ -69,7 +69,7 @@ TEST_F(GatewayExchange, HundredsOfPipelinedRefusals) {
 }
 
 TEST_F(GatewayExchange, RefusedRequestNeverReachesTheUpstream) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send("POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello" + get("/next"));
     const std::string answer = wire.receive_message();
@@ -83,7 +83,7 @@ TEST_F(GatewayExchange, RefusedRequestNeverReachesTheUpstream) {
 }
 
 TEST_F(GatewayExchange, RefusedExpectationSendsNoContinue) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send("POST /refuse HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
     const std::string answer = wire.receive_message();
@@ -93,7 +93,7 @@ TEST_F(GatewayExchange, RefusedExpectationSendsNoContinue) {
 }
 
 TEST_F(GatewayExchange, AdmittedExpectationIsAnsweredHere) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         const std::string head = wire.receive_until("\r\n\r\n");
         const std::string body = wire.receive_bytes(5);
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + (has(head, "Expect") ? "wrong" : body));
@@ -106,7 +106,7 @@ TEST_F(GatewayExchange, AdmittedExpectationIsAnsweredHere) {
 }
 
 TEST_F(GatewayExchange, ChunkedBothWays) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         const std::string head = wire.receive_until("\r\n\r\n");
         std::string body = wire.receive_until("0\r\n\r\n");
         EXPECT_TRUE(has(head, "Transfer-Encoding: chunked\r\n"));
@@ -133,7 +133,7 @@ TEST_F(GatewayExchange, LargeBodiesStreamBothWays) {
     constexpr std::size_t kSize = 3'000'000;
     std::string body(kSize, '\0');
     for (std::size_t i = 0; i < kSize; ++i) body[i] = static_cast<char>('a' + i % 23);
-    serve([&](Wire& wire) {
+    const auto running = serve([&](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         const std::string got = wire.receive_bytes(kSize);
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(kSize) + "\r\n\r\n" + got);
@@ -157,7 +157,7 @@ TEST_F(GatewayExchange, ServerSentEventsComeOneByOne) {
     std::mutex step;
     std::condition_variable next;
     int allowed = 1;
-    serve([&](Wire& wire) {
+    const auto running = serve([&](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n");
         for (int i = 1; i <= 5; ++i) {
@@ -181,7 +181,7 @@ TEST_F(GatewayExchange, ServerSentEventsComeOneByOne) {
 }
 
 TEST_F(GatewayExchange, HeadHasNoBody) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         while (!wire.receive_until("\r\n\r\n").empty())
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
     });
@@ -196,7 +196,7 @@ TEST_F(GatewayExchange, HeadHasNoBody) {
 }
 
 TEST_F(GatewayExchange, InterimResponsesGoOn) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
@@ -208,7 +208,7 @@ TEST_F(GatewayExchange, InterimResponsesGoOn) {
 }
 
 TEST_F(GatewayExchange, OldClientGetsABodyUntilTheEnd) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
     });
@@ -219,7 +219,7 @@ TEST_F(GatewayExchange, OldClientGetsABodyUntilTheEnd) {
 }
 
 TEST_F(GatewayExchange, UndelimitedResponseIsChunkedForNewClients) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.0 200 OK\r\n\r\nabc");
     });
@@ -229,7 +229,7 @@ TEST_F(GatewayExchange, UndelimitedResponseIsChunkedForNewClients) {
 }
 
 TEST_F(GatewayExchange, WebSocketIsATunnel) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         EXPECT_TRUE(has(wire.receive_until("\r\n\r\n"), "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
         wire.send(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst");
@@ -252,7 +252,7 @@ TEST_F(GatewayExchange, WebSocketIsATunnel) {
 }
 
 TEST_F(GatewayExchange, UnaskedSwitchIsABadGateway) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     });
@@ -263,7 +263,7 @@ TEST_F(GatewayExchange, UnaskedSwitchIsABadGateway) {
 
 TEST_F(GatewayExchange, KeptConnectionFoundDeadIsReplaced) {
     std::atomic<int> served{0};
-    serve([&](Wire& wire) {
+    const auto running = serve([&](Wire& wire) {
         // Each connection serves one request and then dies at the next, without an answer.
         wire.receive_until("\r\n\r\n");
         ++served;
@@ -280,7 +280,7 @@ TEST_F(GatewayExchange, KeptConnectionFoundDeadIsReplaced) {
 
 TEST_F(GatewayExchange, PostIsNeverSentTwice) {
     std::atomic<int> posts{0};
-    serve([&](Wire& wire) {
+    const auto running = serve([&](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         if (has(wire.receive_until("\r\n\r\n"), "POST")) ++posts;
@@ -296,7 +296,7 @@ TEST_F(GatewayExchange, PostIsNeverSentTwice) {
 
 TEST_F(GatewayExchange, UpstreamThatDiesMidwayCutsTheClientOff) {
     std::atomic<bool> seen{false};
-    serve([&](Wire& wire) {
+    const auto running = serve([&](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
         while (!seen) std::this_thread::yield();
@@ -317,7 +317,7 @@ TEST_F(GatewayExchange, BadUpstreamAnswersAreBadGateways) {
     const std::vector<std::string> answers = {
         "garbage\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\nContent-Length: 0\n\n", "HTTP/1.1 200 OK\r\nX: " + std::string(40000, 'x'), ""};
-    serve([&](Wire& wire) {
+    const auto running = serve([&](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send(answers[static_cast<std::size_t>(turn++)]);
     });
@@ -332,7 +332,7 @@ TEST_F(GatewayExchange, BadUpstreamAnswersAreBadGateways) {
 }
 
 TEST_F(GatewayExchange, NoUpstreamIsABadGatewayAndTheConnectionStays) {
-    serve(echo_heads, [](GatewayConfig& config) {
+    const auto running = serve(echo_heads, [](GatewayConfig& config) {
         // A port that is bound and not listening refuses at once.
         config.upstream = {*Endpoint::parse("127.0.0.1:1")};
     });
@@ -345,7 +345,7 @@ TEST_F(GatewayExchange, NoUpstreamIsABadGatewayAndTheConnectionStays) {
 }
 
 TEST_F(GatewayExchange, AFailedUpstreamIsPassedOver) {
-    serve(echo_heads, [this](GatewayConfig& config) {
+    const auto running = serve(echo_heads, [this](GatewayConfig& config) {
         config.upstream = {*Endpoint::parse("127.0.0.1:1"), upstream_->endpoint(),
                            *Endpoint::parse("127.0.0.1:2")};
         config.max_idle_upstream_per_worker = 0;
@@ -359,7 +359,7 @@ TEST_F(GatewayExchange, AFailedUpstreamIsPassedOver) {
 }
 
 TEST_F(GatewayExchange, EarlyAnswerToAnUnfinishedUpload) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
     });
@@ -371,7 +371,7 @@ TEST_F(GatewayExchange, EarlyAnswerToAnUnfinishedUpload) {
 }
 
 TEST_F(GatewayExchange, HalfClosedClientGetsItsAnswer) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send(get("/a"));
     wire.shut_write();
@@ -379,7 +379,7 @@ TEST_F(GatewayExchange, HalfClosedClientGetsItsAnswer) {
 }
 
 TEST_F(GatewayExchange, ClientThatLeavesIsReported) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.receive();  // until the gateway gives up
     });
@@ -396,7 +396,8 @@ TEST_F(GatewayExchange, ClientThatLeavesIsReported) {
 }
 
 TEST_F(GatewayExchange, Ipv6Listener) {
-    serve(echo_heads, [](GatewayConfig& config) { config.listen = {*Endpoint::parse("[::1]:0")}; });
+    const auto running =
+        serve(echo_heads, [](GatewayConfig& config) { config.listen = {*Endpoint::parse("[::1]:0")}; });
     auto wire = client();
     wire.send(get("/a"));
     EXPECT_TRUE(has(wire.receive_message(), "X-Forwarded-For: ::1\r\n"));
@@ -404,7 +405,7 @@ TEST_F(GatewayExchange, Ipv6Listener) {
 
 TEST_F(GatewayExchange, TrustedProxyTellsTheClient) {
     trusted_ = {*IpPrefix::parse("127.0.0.0/8")};
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send(get("/a", "X-Forwarded-For: 1.1.1.1, 203.0.113.5\r\n"));
     EXPECT_TRUE(has(wire.receive_message(), "X-Forwarded-For: 1.1.1.1, 203.0.113.5, 127.0.0.1\r\n"));
@@ -415,7 +416,7 @@ TEST_F(GatewayExchange, TrustedProxyTellsTheClient) {
 
 TEST_F(GatewayExchange, ProxyProtocolFromTrustedPeersOnly) {
     trusted_ = {*IpPrefix::parse("127.0.0.0/8")};
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send("PROXY TCP4 203.0.1");
     std::this_thread::sleep_for(std::chrono::milliseconds{20});  // so that it comes in two pieces
@@ -431,7 +432,7 @@ TEST_F(GatewayExchange, ProxyProtocolFromTrustedPeersOnly) {
 }
 
 TEST_F(GatewayExchange, ProxyProtocolFromAStrangerIsMalformed) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send("PROXY TCP4 203.0.113.7 10.0.0.1 4711 80\r\n" + get("/a"));
     EXPECT_TRUE(has(wire.receive_message(), "400 Bad Request"));

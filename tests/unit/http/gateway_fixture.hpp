@@ -230,8 +230,24 @@ class RecordingApplication final : public Application {
 
 class GatewayTest : public ::testing::Test {
   protected:
+    // Stops both, so that nothing a script refers to is used after the test's body.
+    class Running {
+      public:
+        explicit Running(GatewayTest& test) : test_(test) {}
+        ~Running() {
+            test_.gateway_.reset();
+            test_.upstream_.reset();
+        }
+        Running(const Running&) = delete;
+        Running& operator=(const Running&) = delete;
+
+      private:
+        GatewayTest& test_;
+    };
+
     // Starts the upstream and a gateway before it; `adjust` may change the config.
-    void serve(std::function<void(Wire&)> script, const std::function<void(GatewayConfig&)>& adjust = {}) {
+    [[nodiscard]] Running serve(std::function<void(Wire&)> script,
+                                const std::function<void(GatewayConfig&)>& adjust = {}) {
         upstream_ = std::make_unique<ScriptedUpstream>(std::move(script));
         GatewayConfig config;
         config.listen = {*Endpoint::parse("127.0.0.1:0")};
@@ -241,10 +257,10 @@ class GatewayTest : public ::testing::Test {
             return std::make_unique<RecordingApplication>(records_, trusted_);
         });
         const auto started = gateway_->start();
-        ASSERT_TRUE(started) << started.error().message;
+        if (!started) ADD_FAILURE() << started.error().message;
+        return Running{*this};
     }
     Wire client(int receive_buffer = 0) { return Wire::connect(gateway_->listening().at(0), receive_buffer); }
-    void TearDown() override { gateway_.reset(); }
 
     Records records_;
     std::vector<IpPrefix> trusted_;

@@ -21,7 +21,7 @@ bool has(const std::string& text, std::string_view part) {
 }
 
 TEST_F(GatewayLimits, HostileRequestsGetTheirStatusAndNothingIsForwarded) {
-    serve(echo_heads, [](GatewayConfig& config) { config.max_body_bytes = 1000; });
+    const auto running = serve(echo_heads, [](GatewayConfig& config) { config.max_body_bytes = 1000; });
     const std::pair<std::string, std::string> cases[] = {
         {get("/a%2fb"), "400 Bad Request"},
         {get("/../a"), "400 Bad Request"},
@@ -52,14 +52,15 @@ TEST_F(GatewayLimits, HostileRequestsGetTheirStatusAndNothingIsForwarded) {
 }
 
 TEST_F(GatewayLimits, AbsoluteTargetIsForwardedAsPath) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     auto wire = client();
     wire.send("GET http://H/a HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_TRUE(has(wire.receive_message(), "GET /a HTTP/1.1\r\nHost: h\r\n"));
 }
 
 TEST_F(GatewayLimits, ChunkedBodyOverTheLimit) {
-    serve([](Wire& wire) { wire.receive_all(); }, [](GatewayConfig& config) { config.max_body_bytes = 10; });
+    const auto running = serve([](Wire& wire) { wire.receive_all(); },
+                               [](GatewayConfig& config) { config.max_body_bytes = 10; });
     auto wire = client();
     wire.send(
         "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n8\r\naaaaaaaa\r\n8\r\naaaaaaaa\r\n");
@@ -70,7 +71,7 @@ TEST_F(GatewayLimits, ChunkedBodyOverTheLimit) {
 }
 
 TEST_F(GatewayLimits, BadChunkIsRefused) {
-    serve([](Wire& wire) { wire.receive_all(); });
+    const auto running = serve([](Wire& wire) { wire.receive_all(); });
     auto wire = client();
     wire.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n" +
               get("/x"));
@@ -80,7 +81,8 @@ TEST_F(GatewayLimits, BadChunkIsRefused) {
 }
 
 TEST_F(GatewayLimits, SlowHeaderRunsIntoItsDeadline) {
-    serve(echo_heads, [](GatewayConfig& config) { config.header_deadline = 60 * kMillisecond; });
+    const auto running =
+        serve(echo_heads, [](GatewayConfig& config) { config.header_deadline = 60 * kMillisecond; });
     auto wire = client();
     wire.send("GET / HTTP/1.1\r\nHo");
     EXPECT_TRUE(has(wire.receive_all(), "408 Request Timeout"));
@@ -95,7 +97,8 @@ TEST_F(GatewayLimits, SlowHeaderRunsIntoItsDeadline) {
 }
 
 TEST_F(GatewayLimits, IdleConnectionIsClosed) {
-    serve(echo_heads, [](GatewayConfig& config) { config.idle_deadline = 60 * kMillisecond; });
+    const auto running =
+        serve(echo_heads, [](GatewayConfig& config) { config.idle_deadline = 60 * kMillisecond; });
     auto wire = client();
     wire.send(get("/refuse"));
     EXPECT_TRUE(has(wire.receive_message(), "429"));
@@ -104,8 +107,8 @@ TEST_F(GatewayLimits, IdleConnectionIsClosed) {
 }
 
 TEST_F(GatewayLimits, StalledBodyRunsIntoItsDeadline) {
-    serve([](Wire& wire) { wire.receive_all(); },
-          [](GatewayConfig& config) { config.body_deadline = 60 * kMillisecond; });
+    const auto running = serve([](Wire& wire) { wire.receive_all(); },
+                               [](GatewayConfig& config) { config.body_deadline = 60 * kMillisecond; });
     auto wire = client();
     wire.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nabc");
     EXPECT_TRUE(has(wire.receive_all(), "408 Request Timeout"));
@@ -113,8 +116,8 @@ TEST_F(GatewayLimits, StalledBodyRunsIntoItsDeadline) {
 }
 
 TEST_F(GatewayLimits, SilentUpstreamIsAGatewayTimeout) {
-    serve([](Wire& wire) { wire.receive_all(); },
-          [](GatewayConfig& config) { config.response_deadline = 60 * kMillisecond; });
+    const auto running = serve([](Wire& wire) { wire.receive_all(); },
+                               [](GatewayConfig& config) { config.response_deadline = 60 * kMillisecond; });
     auto wire = client();
     wire.send(get("/a"));
     EXPECT_TRUE(has(wire.receive_message(), "504 Gateway Timeout"));
@@ -124,7 +127,7 @@ TEST_F(GatewayLimits, SilentUpstreamIsAGatewayTimeout) {
 }
 
 TEST_F(GatewayLimits, ResponseThatFallsSilentIsCutOff) {
-    serve(
+    const auto running = serve(
         [](Wire& wire) {
             wire.receive_until("\r\n\r\n");
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
@@ -139,7 +142,7 @@ TEST_F(GatewayLimits, ResponseThatFallsSilentIsCutOff) {
 
 TEST_F(GatewayLimits, ClientThatDoesNotReadIsCutOffAndMemoryStaysBounded) {
     std::atomic<std::size_t> sent{0};
-    serve(
+    const auto running = serve(
         [&](Wire& wire) {
             wire.receive_until("\r\n\r\n");
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n");
@@ -154,7 +157,7 @@ TEST_F(GatewayLimits, ClientThatDoesNotReadIsCutOffAndMemoryStaysBounded) {
 }
 
 TEST_F(GatewayLimits, TunnelWithoutTrafficEnds) {
-    serve(
+    const auto running = serve(
         [](Wire& wire) {
             wire.receive_until("\r\n\r\n");
             wire.send(
@@ -169,7 +172,8 @@ TEST_F(GatewayLimits, TunnelWithoutTrafficEnds) {
 }
 
 TEST_F(GatewayLimits, TooManyConnections) {
-    serve(echo_heads, [](GatewayConfig& config) { config.max_connections_per_worker = 2; });
+    const auto running =
+        serve(echo_heads, [](GatewayConfig& config) { config.max_connections_per_worker = 2; });
     auto a = client();
     auto b = client();
     a.send(get("/a"));
@@ -189,7 +193,7 @@ TEST_F(GatewayLimits, TooManyConnections) {
 TEST_F(GatewayLimits, DrainLetsExchangesEnd) {
     std::atomic<bool> reached{false};
     std::atomic<bool> go{false};
-    serve([&](Wire& wire) {
+    const auto running = serve([&](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         reached = true;
         while (!go) std::this_thread::yield();
@@ -213,7 +217,7 @@ TEST_F(GatewayLimits, DrainLetsExchangesEnd) {
 }
 
 TEST_F(GatewayLimits, DrainHasAnEnd) {
-    serve([](Wire& wire) {
+    const auto running = serve([](Wire& wire) {
         wire.receive_until("\r\n\r\n");
         wire.receive();
     });
@@ -226,7 +230,7 @@ TEST_F(GatewayLimits, DrainHasAnEnd) {
 }
 
 TEST_F(GatewayLimits, SeveralWorkersShareAPort) {
-    serve(echo_heads, [](GatewayConfig& config) { config.workers = 3; });
+    const auto running = serve(echo_heads, [](GatewayConfig& config) { config.workers = 3; });
     std::vector<Wire> wires;
     for (int i = 0; i < 24; ++i) wires.push_back(client());
     for (auto& wire : wires) wire.send(get("/a"));
@@ -235,7 +239,7 @@ TEST_F(GatewayLimits, SeveralWorkersShareAPort) {
 }
 
 TEST_F(GatewayLimits, StartSaysWhatIsWrong) {
-    serve(echo_heads);
+    const auto running = serve(echo_heads);
     const auto application = [this](WorkerContext&) {
         return std::make_unique<RecordingApplication>(records_, std::vector<IpPrefix>{});
     };
@@ -327,7 +331,7 @@ struct TlsClient {
 
 TEST_F(GatewayLimits, TlsServesReloadsAndRefusesOldVersions) {
     const CertificateFiles certificate{"one"};
-    serve(echo_heads, [&](GatewayConfig& config) { config.tls = certificate.files(); });
+    const auto running = serve(echo_heads, [&](GatewayConfig& config) { config.tls = certificate.files(); });
     const auto wire = client();
     const TlsClient first{wire, TLS1_3_VERSION, "\x08http/1.1"};
     ASSERT_TRUE(first.connected);
@@ -363,7 +367,7 @@ TEST_F(GatewayLimits, TlsServesReloadsAndRefusesOldVersions) {
 TEST_F(GatewayLimits, LargeBodyOverTls) {
     const CertificateFiles certificate{"one"};
     constexpr std::size_t kSize = 1'000'000;
-    serve(
+    const auto running = serve(
         [](Wire& wire) {
             wire.receive_until("\r\n\r\n");
             const std::string body = wire.receive_bytes(kSize);
