@@ -50,6 +50,13 @@ Result<> EventLoop::add(int fd, std::uint32_t events, EventHandler& handler) {
     return {};
 }
 
+void EventLoop::change(int fd, std::uint32_t events, EventHandler& handler) {
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = &handler;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);  // fails only for a descriptor that was never added
+}
+
 void EventLoop::cancel_deferred(EventHandler& handler) {
     for (auto* list : {&deferred_, &running_}) std::replace(list->begin(), list->end(), &handler, {});
 }

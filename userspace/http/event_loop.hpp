@@ -77,6 +77,9 @@ class EventLoop {
     // Watches the descriptor until it is closed.
     Result<> add(int fd, std::uint32_t events, EventHandler& handler);
 
+    // Changes what a descriptor that was added is watched for; 0: nothing.
+    void change(int fd, std::uint32_t events, EventHandler& handler);
+
     // Calls handler.on_deferred() after the events at hand, once. A handler that goes away first must
     // cancel_deferred().
     void defer(EventHandler& handler) { deferred_.push_back(&handler); }

@@ -18,6 +18,7 @@ constexpr int kMaxAcceptsInARow = 64;
 // Read buffers hold a head of the longest kind and behind it at least this much of a body.
 constexpr std::size_t kBodyWindowBytes = 16 * 1024;
 constexpr Nanos kLingerDeadline = 2 * kSecond;
+constexpr Nanos kAcceptPause = 100 * kMillisecond;
 
 }  // namespace
 
@@ -30,8 +31,10 @@ Deadlines::Deadlines(const GatewayConfig& config, EventLoop& loop)
       response(config.response_deadline),
       gap(config.response_gap_deadline),
       tunnel(config.tunnel_deadline),
-      linger(kLingerDeadline) {
-    for (TimerQueue* queue : {&header, &idle, &body, &write, &connect, &response, &gap, &tunnel, &linger}) {
+      linger(kLingerDeadline),
+      accept_pause(kAcceptPause) {
+    for (TimerQueue* queue :
+         {&header, &idle, &body, &write, &connect, &response, &gap, &tunnel, &linger, &accept_pause}) {
         loop.watch(*queue);
     }
 }
@@ -42,10 +45,22 @@ void Listener::on_events(std::uint32_t /*events*/) {
         socklen_t length = sizeof address;
         UniqueFd fd{::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&address), &length,
                               SOCK_NONBLOCK | SOCK_CLOEXEC)};
-        if (!fd) return;
+        if (!fd) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                worker_.loop().change(fd_.get(), 0, *this);
+                worker_.deadlines().accept_pause.arm(pause_, worker_.loop().now());
+                return;
+            }
+            if (errno == EAGAIN) return;
+            continue;  // ECONNABORTED and the like: that one is gone, the next may be fine
+        }
         const auto peer = IpAddress::from_sockaddr(reinterpret_cast<const sockaddr*>(&address));
         if (peer) worker_.accepted(std::move(fd), *peer);
     }
+}
+
+void Listener::on_deadline() {
+    worker_.loop().change(fd_.get(), EPOLLIN, *this);
 }
 
 Worker::Worker(unsigned index, const GatewayConfig& config, const TlsSnapshot* tls)

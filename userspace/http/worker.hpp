@@ -24,7 +24,7 @@ using TlsSnapshot = Snapshot<SSL_CTX>;
 struct Deadlines {
     Deadlines(const GatewayConfig& config, EventLoop& loop);
 
-    TimerQueue header, idle, body, write, connect, response, gap, tunnel, linger;
+    TimerQueue header, idle, body, write, connect, response, gap, tunnel, linger, accept_pause;
 };
 
 class Worker;
@@ -32,13 +32,15 @@ class Worker;
 // A listening socket of one worker.
 class Listener final : public EventHandler {
   public:
-    Listener(Worker& worker, UniqueFd fd) : worker_(worker), fd_(std::move(fd)) {}
+    Listener(Worker& worker, UniqueFd fd) : worker_(worker), fd_(std::move(fd)), pause_(*this) {}
     int fd() const { return fd_.get(); }
     void on_events(std::uint32_t events) override;
+    void on_deadline() override;
 
   private:
     Worker& worker_;
     UniqueFd fd_;
+    Timer pause_;  // out of descriptors: asking again at once would only spin
 };
 
 class Worker final : public WorkerContext {

@@ -3,6 +3,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -188,6 +189,31 @@ TEST_F(GatewayLimits, TooManyConnections) {
     auto d = client();
     d.send(get("/d"));
     EXPECT_TRUE(has(d.receive_message(), "200 OK"));
+}
+
+TEST_F(GatewayLimits, OutOfDescriptorsIsSurvived) {
+    const auto running = serve(echo_heads);
+    auto before = client();
+    before.send(get("/a"));
+    before.receive_message();
+    rlimit old{};
+    ::getrlimit(RLIMIT_NOFILE, &old);
+    Wire waiting;
+    {
+        auto wire = client();
+        std::vector<UniqueFd> hoard;
+        const rlimit tight{64, old.rlim_max};
+        ::setrlimit(RLIMIT_NOFILE, &tight);
+        while (hoard.empty() || hoard.back()) hoard.emplace_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+        hoard.pop_back();
+        hoard.pop_back();  // one for the client's own end
+        waiting = client();
+        waiting.send(get("/late"));
+        before.send(get("/refuse"));
+        EXPECT_TRUE(has(before.receive_message(), "429"));
+    }
+    ::setrlimit(RLIMIT_NOFILE, &old);
+    EXPECT_TRUE(has(waiting.receive_message(), "GET /late "));
 }
 
 TEST_F(GatewayLimits, DrainLetsExchangesEnd) {
