@@ -11,7 +11,7 @@ Settings (environment):
     STARGUIDE_JWT_KEY     PEM file with the RSA private key that signs and verifies tokens; required
     STARGUIDE_USERS       YAML file {name: {salt: HEX, scrypt: HEX}}; required
     STARGUIDE_API_KEYS    YAML file with hashed API keys, the file Sluice reads; optional
-    STARGUIDE_ISSUER, STARGUIDE_AUDIENCE   default "starguide" and "api"
+    STARGUIDE_ISSUER, STARGUIDE_AUDIENCE, STARGUIDE_JWT_KEY_ID   default "starguide", "api" and "lab"
     STARGUIDE_CHUNK_DELAY_MS               pause between two pieces of a streamed AI answer; default 40
 """
 
@@ -35,6 +35,7 @@ from pydantic import BaseModel, Field
 
 ISSUER = os.environ.get("STARGUIDE_ISSUER", "starguide")
 AUDIENCE = os.environ.get("STARGUIDE_AUDIENCE", "api")
+KEY_ID = os.environ.get("STARGUIDE_JWT_KEY_ID", "lab")
 CHUNK_DELAY_S = int(os.environ.get("STARGUIDE_CHUNK_DELAY_MS", "40")) / 1000
 TOKEN_LIFETIME_S = 3600
 ANONYMOUS = "-"
@@ -71,9 +72,13 @@ def user_of(headers: dict[bytes, bytes]) -> Optional[str]:
     """The verified user of a request, None for an anonymous one."""
     authorization = headers.get(b"authorization", b"").decode("latin-1")
     if authorization.lower().startswith("bearer "):
+        token = authorization[7:].strip()
         try:
+            header = jwt.get_unverified_header(token)
+            if header.get("kid") != KEY_ID or "crit" in header:
+                return None
             claims = jwt.decode(
-                authorization[7:].strip(), VERIFYING_KEY, algorithms=["RS256"], issuer=ISSUER, audience=AUDIENCE
+                token, VERIFYING_KEY, ["RS256"], {"require": ["exp", "sub"]}, issuer=ISSUER, audience=AUDIENCE
             )
             return str(claims["sub"])
         except (jwt.PyJWTError, KeyError):
@@ -163,8 +168,7 @@ def login(credentials: Login) -> dict[str, Any]:
         "iat": now,
         "exp": now + TOKEN_LIFETIME_S,
     }
-    key_id = os.environ.get("STARGUIDE_JWT_KEY_ID", "lab")
-    token = jwt.encode(claims, SIGNING_KEY, algorithm="RS256", headers={"kid": key_id})
+    token = jwt.encode(claims, SIGNING_KEY, algorithm="RS256", headers={"kid": KEY_ID})
     return {"access_token": token, "token_type": "bearer", "expires_in": TOKEN_LIFETIME_S}
 
 

@@ -160,8 +160,8 @@ def test_check_and_diff_change_nothing(sluice, file_of):
 INVALID = {
     "syntax": ("name: x\nlimits: [\n", None),
     "unknown field": ("name: x\nlimitz: []\n", (2, 1)),
-    "bad rate": ("name: x\nlimits:\n  - {name: ip, per: ip, rate: 10/parsec}\n", (3, 32)),
-    "zero rate": ("name: x\nlimits:\n  - {name: ip, per: ip, rate: 0/h}\n", (3, 32)),
+    "bad rate": ("name: x\nlimits:\n  - {name: ip, per: ip, rate: 10/parsec}\n", (3, 31)),
+    "zero rate": ("name: x\nlimits:\n  - {name: ip, per: ip, rate: 0/h}\n", (3, 31)),
     "unknown scope": ("name: x\nlimits:\n  - {name: ip, per: planet, rate: 10/h}\n", (3, 21)),
     "unknown class": ("name: x\nlimits:\n  - {name: a, per: ip, class: nowhere, rate: 10/h}\n", (3, None)),
     "host bits": ("name: x\nkernel: {mode: enforce, deny: [192.0.2.1/24]}\n", (2, None)),
@@ -204,7 +204,7 @@ def test_watched_file_invalid_is_refused_and_told(sluice, credentials, http, use
     before = in_force(sluice)
     sluice.write_policy("name: x\nlimits:\n  - {name: ip, per: ip, rate: often}\n")
     problem = wait_until(lambda: sluice.admin.get("/v1/policy")["file_problem"], 5, "the fault is shown")
-    assert "policy.yaml:3:32" in problem
+    assert "policy.yaml:3:31" in problem
     assert in_force(sluice) == before
     refusals = [
         record for record in sluice.log("audit")

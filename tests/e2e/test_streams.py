@@ -93,7 +93,7 @@ def test_keep_alive_and_close(sluice, application, credentials, http, client, us
     assert known.connect().sock is socket
     closed = exchange(client, b"GET /health HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n", wait=3)
     assert statuses(closed) == [200]
-    old = exchange(client, b"GET /health HTTP/1.0\r\n\r\n", wait=3)
+    old = exchange(client, b"GET /health HTTP/1.0\r\nHost: edge\r\n\r\n", wait=3)
     assert statuses(old) == [200]
 
 
