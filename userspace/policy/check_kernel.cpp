@@ -104,14 +104,20 @@ void RuleChecker::check_kernel(const Policy& policy) {
     if (kernel.ports.size() > kMaxPorts)
         error("$.kernel.ports", std::to_string(kernel.ports.size()) + " ports",
               "at most " + std::to_string(kMaxPorts));
-    bool any_per_prefix = false;
+    std::size_t per_prefix = 0;
     for (std::size_t i = 0; i < kernel.limits.size(); ++i) {
         const PacketLimit& limit = kernel.limits[i];
         const std::string path = "$.kernel.limits[" + std::to_string(i) + "]";
         check_packet_limit(limit, path);
-        any_per_prefix |= limit.per == PacketScope::kPrefix;
+        per_prefix += limit.per == PacketScope::kPrefix ? 1 : 0;
     }
-    if (any_per_prefix &&
+    const std::size_t per_source = kernel.limits.size() - per_prefix;
+    if (std::max(per_source, per_prefix) > kMaxKernelLimitsPerScope)
+        error(
+            "$.kernel.limits",
+            std::to_string(per_source) + " limits per source, " + std::to_string(per_prefix) + " per prefix",
+            "at most " + std::to_string(kMaxKernelLimitsPerScope) + " of each");
+    if (per_prefix > 0 &&
         (kernel.prefix.ipv4 > policy.source_prefix.ipv4 || kernel.prefix.ipv6 > policy.source_prefix.ipv6))
         error("$.kernel.prefix", "is longer than source_prefix: a prefix must hold whole sources",
               "at most /" + std::to_string(policy.source_prefix.ipv4) + " and /" +

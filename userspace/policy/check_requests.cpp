@@ -172,7 +172,27 @@ void RuleChecker::check_limits(const Policy& policy) {
         if (limit.per == LimitScope::kUser && limit.when == LimitWhen::kAnonymous)
             warning(path + ".per", "counts addresses: an anonymous request's user is its address", "per: ip");
     }
+    check_charges(policy);
     check_coverage(policy);
+}
+
+void RuleChecker::check_charges(const Policy& policy) {
+    const auto apply = [&](std::string_view class_name, LimitWhen when) {
+        return static_cast<std::size_t>(std::ranges::count_if(policy.limits, [&](const RequestLimit& limit) {
+            return (limit.class_name.empty() || limit.class_name == class_name) &&
+                   (limit.when == LimitWhen::kAlways || limit.when == when);
+        }));
+    };
+    std::set<std::string_view> classes{""};
+    for (const RequestLimit& limit : policy.limits) classes.insert(limit.class_name);
+    for (const auto name : classes) {
+        const std::size_t most =
+            std::max(apply(name, LimitWhen::kAnonymous), apply(name, LimitWhen::kAuthenticated));
+        if (most <= kMaxLimitsOfRequest) continue;
+        const std::string of = name.empty() ? " without a class" : " of class " + in_quotes(name);
+        return error("$.limits", std::to_string(most) + " limits apply to one request" + of,
+                     "at most " + std::to_string(kMaxLimitsOfRequest));
+    }
 }
 
 void RuleChecker::check_coverage(const Policy& policy) {

@@ -35,6 +35,7 @@ class RuleChecker {
     void check_lists(const Policy& policy);
     void check_route(const Route& route, const std::string& path);
     void check_shadowed(const std::vector<Route>& routes);
+    void check_charges(const Policy& policy);
     void check_coverage(const Policy& policy);
     // A name that is not in order, or stands at an earlier item of the list.
     template <class Item>

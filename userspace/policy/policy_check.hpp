@@ -13,8 +13,11 @@ namespace sluice {
 
 // Bounds of a policy. Each keeps a cost that grows with it (kernel state per source, work per request, labels
 // of a metric) within what the enforcers were measured at.
-inline constexpr std::size_t kMaxKernelLimits = 16;
+inline constexpr std::size_t kMaxKernelLimitsPerScope =
+    7;  // the slots of a source in the kernel (bpf/sluice_abi.h)
+inline constexpr std::size_t kMaxKernelLimits = 2 * kMaxKernelLimitsPerScope;
 inline constexpr std::size_t kMaxRequestLimits = 64;
+inline constexpr std::size_t kMaxLimitsOfRequest = 32;  // that may apply to one request
 inline constexpr std::size_t kMaxRoutes = 1024;
 inline constexpr std::size_t kMaxPorts = 64;
 inline constexpr std::size_t kMaxNameLength = 32;

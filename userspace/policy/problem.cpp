@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "policy/text.hpp"
+
 namespace sluice {
 
 std::string_view to_string(Severity severity) {
@@ -59,24 +61,23 @@ Error to_error(const Problems& problems) {
 std::string in_quotes(std::string_view text) {
     static constexpr std::string_view kDigits = "0123456789abcdef";
     static constexpr std::size_t kMaxBytes = 64;
-    std::size_t length = std::min(text.size(), kMaxBytes);
-    // Not within a UTF-8 sequence: its continuation bytes are 10xxxxxx.
-    while (length < text.size() && length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0U) == 0x80U)
-        --length;
     std::string result = "\"";
-    for (const char c : text.substr(0, length)) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte < 0x20 || byte == 0x7F) {
+    for (std::size_t at = 0; at < text.size();) {
+        const std::size_t length = utf8_length(text.substr(at));
+        if (at + std::max<std::size_t>(length, 1) > kMaxBytes) return result + "…\"";
+        const auto byte = static_cast<unsigned char>(text[at]);
+        if (length == 0 || byte < 0x20 || byte == 0x7F) {
             result += "\\x";
             result += kDigits[byte >> 4];
             result += kDigits[byte & 15];
-        } else {
-            if (c == '"' || c == '\\') result += '\\';
-            result += c;
+            ++at;
+            continue;
         }
+        if (byte == '"' || byte == '\\') result += '\\';
+        result += text.substr(at, length);
+        at += length;
     }
-    result += length < text.size() ? "…\"" : "\"";
-    return result;
+    return result + "\"";
 }
 
 }  // namespace sluice

@@ -41,7 +41,8 @@ bool has_errors(const Problems& problems);
 // All errors as one kInvalid, for callers that only speak Result.
 Error to_error(const Problems& problems);
 
-// Text of the user's for use inside a message: in quotes, control characters escaped, cut after 64 bytes.
+// Text of the user's for use inside a message: in quotes, controls and bytes that are not UTF-8 escaped, cut
+// after 64 bytes.
 std::string in_quotes(std::string_view text);
 
 }  // namespace sluice

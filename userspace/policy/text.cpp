@@ -11,8 +11,9 @@ bool is_control(char c) {
     return static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
 }
 
-// Length of the UTF-8 sequence at the start of text, 0 if there is none (RFC 3629, table of section 4).
-std::size_t sequence_length(std::string_view text) {
+}  // namespace
+
+std::size_t utf8_length(std::string_view text) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const std::uint8_t lead = byte(0);
     if (lead < 0x80) return 1;
@@ -26,11 +27,9 @@ std::size_t sequence_length(std::string_view text) {
     return length;
 }
 
-}  // namespace
-
 bool is_utf8(std::string_view text) {
     while (!text.empty()) {
-        const std::size_t length = sequence_length(text);
+        const std::size_t length = utf8_length(text);
         if (length == 0) return false;
         text.remove_prefix(length);
     }
@@ -47,7 +46,7 @@ bool is_valid_user(std::string_view user) {
 
 std::optional<std::size_t> find_non_text(std::string_view text) {
     for (std::size_t at = 0; at < text.size();) {
-        const std::size_t length = sequence_length(text.substr(at));
+        const std::size_t length = utf8_length(text.substr(at));
         const char c = text[at];
         if (length == 0 || (is_control(c) && c != '\t' && c != '\n' && c != '\r')) return at;
         at += length;

@@ -7,7 +7,9 @@
 
 namespace sluice {
 
-// Strict UTF-8 (RFC 3629): no overlong form, no surrogate, nothing above U+10FFFF.
+// Bytes of the UTF-8 character that text, which is not empty, begins with; 0 if with none. Strict (RFC 3629,
+// table of section 4): no overlong form, no surrogate, nothing above U+10FFFF.
+std::size_t utf8_length(std::string_view text);
 bool is_utf8(std::string_view text);
 
 // C0 controls and DEL.

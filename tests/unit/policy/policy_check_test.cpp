@@ -27,10 +27,28 @@ TEST(PolicyCheck, NamesAreUniqueInTheirList) {
 }
 
 TEST(PolicyCheck, BoundsTheNumberOfItems) {
-    std::string limits = "limits:\n";
-    for (std::size_t i = 0; i <= kMaxRequestLimits; ++i)
-        limits += "  - {name: l" + std::to_string(i) + ", per: ip, rate: 1/s}\n";
-    EXPECT_EQ(problems_of(limits), "p.yaml:3:3: error: 65 items (at $.limits); allowed: at most 64\n");
+    const auto limits = [](std::size_t count, std::string_view rest) {
+        std::string text = "limits:\n";
+        for (std::size_t i = 0; i < count; ++i)
+            text += "  - {name: l" + std::to_string(i) + ", " + std::string{rest} + "}\n";
+        return text;
+    };
+    EXPECT_EQ(problems_of(limits(kMaxLimitsOfRequest, "per: ip, rate: 1/s")), "");
+    EXPECT_EQ(problems_of(limits(kMaxLimitsOfRequest + 1, "per: ip, rate: 1/s")),
+              "p.yaml:3:3: error: 33 limits apply to one request without a class (at $.limits); allowed: at "
+              "most 32\n");
+    EXPECT_THAT(problems_of(limits(kMaxRequestLimits + 1, "per: ip, rate: 1/s")),
+                HasSubstr("p.yaml:3:3: error: 65 items (at $.limits); allowed: at most 64\n"));
+    const auto kernel = [&](std::size_t count) {
+        std::string text = "kernel:\n  limits:\n";
+        for (std::size_t i = 0; i < count; ++i)
+            text += "    - {name: l" + std::to_string(i) + ", count: udp, rate: 9/s}\n";
+        return problems_of(text);
+    };
+    EXPECT_EQ(kernel(7), "");
+    EXPECT_EQ(kernel(8),
+              "p.yaml:4:5: error: 8 limits per source, 0 per prefix (at $.kernel.limits); allowed: at most 7 "
+              "of each\n");
 }
 
 TEST(PolicyCheck, RoutesThatAnEarlierOneShadows) {

@@ -300,6 +300,8 @@ TEST(Problem, AsJsonHasOnlyWhatIsKnown) {
 
 TEST(Problem, QuotesUsersTextSafely) {
     EXPECT_EQ(in_quotes("a\"b\n\x7f"), "\"a\\\"b\\x0a\\x7f\"");
+    EXPECT_EQ(in_quotes("a\xc0z\xe2\x82"), "\"a\\xc0z\\xe2\\x82\"")
+        << "messages stay UTF-8, so that they fit JSON";
     EXPECT_EQ(in_quotes(std::string(63, 'a') + "\xc3\xa9z"), "\"" + std::string(63, 'a') + "…\"")
         << "not within a character";
 }
