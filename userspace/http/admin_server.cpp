@@ -70,8 +70,11 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
     }
 
     void start() {
-        if (local_acceptor_) asio::co_spawn(executor_, accept(*local_acceptor_, local_live_), asio::detached);
-        if (tcp_acceptor_) asio::co_spawn(executor_, accept(*tcp_acceptor_, tcp_live_), asio::detached);
+        if (local_acceptor_)
+            asio::co_spawn(executor_, accept(shared_from_this(), *local_acceptor_, local_live_),
+                           asio::detached);
+        if (tcp_acceptor_)
+            asio::co_spawn(executor_, accept(shared_from_this(), *tcp_acceptor_, tcp_live_), asio::detached);
     }
 
     void stop() {
@@ -174,8 +177,7 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
     }
 
     template <class Acceptor>
-    asio::awaitable<void> accept(Acceptor& acceptor, Live& live) {
-        const auto self = shared_from_this();
+    asio::awaitable<void> accept(std::shared_ptr<Impl> self, Acceptor& acceptor, Live& live) {
         asio::steady_timer pause{executor_};
         while (!stopped_) {
             auto [error, socket] = co_await acceptor.async_accept(kAwaitable);
@@ -186,20 +188,21 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
             } else if (live.size() >= options_.max_connections) {
                 if (!tls_) turn_away(socket.native_handle());
             } else {
-                asio::co_spawn(executor_, serve(std::move(socket)), asio::detached);
+                asio::co_spawn(executor_, serve(self, std::move(socket)), asio::detached);
             }
         }
     }
 
-    asio::awaitable<void> serve(Local::socket socket) {
+    asio::awaitable<void> serve(std::shared_ptr<Impl> self, Local::socket socket) {
         AdminPeer peer;
-        peer.caller = unix_caller(socket.native_handle(), door_group());
+        peer.caller = unix_caller(socket.native_handle(), door_->group());
         beast::basic_stream<Local, asio::any_io_executor> stream{std::move(socket)};
-        const Place place{shared_from_this(), local_live_, [&stream] { stream.close(); }};
-        co_await AdminSession{stream, stream, *this, std::move(peer)}.run();
+        AdminSession session{stream, stream, *this, std::move(peer)};
+        const Place place{std::move(self), local_live_, [&session] { session.close(); }};
+        co_await session.run();
     }
 
-    asio::awaitable<void> serve(Tcp::socket socket) {
+    asio::awaitable<void> serve(std::shared_ptr<Impl> self, Tcp::socket socket) {
         AdminPeer peer;
         beast::error_code error;
         const auto remote = socket.remote_endpoint(error);
@@ -208,22 +211,22 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
         if (tls_) {
             beast::ssl_stream<Layer> stream{std::move(socket), *tls_};
             Layer& layer = stream.next_layer();
-            const Place place{shared_from_this(), tcp_live_, [&layer] { layer.close(); }};
+            AdminSession session{stream, layer, *this, std::move(peer)};
+            const Place place{std::move(self), tcp_live_, [&session] { session.close(); }};
             layer.expires_after(std::chrono::nanoseconds{options_.read_deadline});
             const auto [refused] =
                 co_await stream.async_handshake(asio::ssl::stream_base::server, kAwaitable);
             if (refused) co_return;
-            co_await AdminSession{stream, layer, *this, std::move(peer)}.run();
+            co_await session.run();
             layer.expires_after(std::chrono::seconds{1});
             co_await stream.async_shutdown(kAwaitable);
         } else {
             Layer stream{std::move(socket)};
-            const Place place{shared_from_this(), tcp_live_, [&stream] { stream.close(); }};
-            co_await AdminSession{stream, stream, *this, std::move(peer)}.run();
+            AdminSession session{stream, stream, *this, std::move(peer)};
+            const Place place{std::move(self), tcp_live_, [&session] { session.close(); }};
+            co_await session.run();
         }
     }
-
-    gid_t door_group() const { return door_->group(); }
 
     using Layer = beast::basic_stream<Tcp, asio::any_io_executor>;
 

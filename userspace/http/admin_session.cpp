@@ -18,12 +18,14 @@ boost::asio::awaitable<bool> Doorbell::wait(std::chrono::nanoseconds timeout) {
 std::function<void()> Doorbell::ringer() {
     return [executor = timer_.get_executor(), weak = weak_from_this()] {
         boost::asio::post(executor, [weak] {
-            if (const auto bell = weak.lock()) {
-                bell->rung_ = true;
-                bell->timer_.cancel();
-            }
+            if (const auto bell = weak.lock()) bell->ring();
         });
     };
+}
+
+void Doorbell::ring() {
+    rung_ = true;
+    timer_.cancel();
 }
 
 std::optional<AdminRequest> to_request(const RequestHead& head) {

@@ -52,6 +52,8 @@ class Doorbell : public std::enable_shared_from_this<Doorbell> {
     // True: rung; false: the time was up first.
     boost::asio::awaitable<bool> wait(std::chrono::nanoseconds timeout);
     std::function<void()> ringer();
+    // On the server's thread.
+    void ring();
 
   private:
     boost::asio::steady_timer timer_;
@@ -83,6 +85,12 @@ class AdminSession {
             if (!go_on) co_return;
             idle = service_.options().idle_deadline;
         }
+    }
+
+    // Makes run() return soon, wherever it waits.
+    void close() {
+        layer_.close();
+        if (bell_) bell_->ring();
     }
 
   private:
@@ -182,7 +190,7 @@ class AdminSession {
     boost::asio::awaitable<void> stream_body(AdminResponse response) {
         namespace http = boost::beast::http;
         const StreamBody body = std::move(*response.stream);
-        const auto bell = std::make_shared<Doorbell>(stream_.get_executor());
+        bell_ = std::make_shared<Doorbell>(stream_.get_executor());
         auto message = to_message(std::move(response), 11, false);
         message.erase(http::field::content_length);
         message.chunked(true);
@@ -191,12 +199,13 @@ class AdminSession {
         const auto [head_error, head_length] =
             co_await http::async_write_header(stream_, serializer, kAwaitable);
         if (head_error) co_return;
-        body.on_ready(bell->ringer());
+        body.on_ready(bell_->ringer());
         while (!service_.stopped()) {
             std::string piece;
             body.take(piece);
             if (piece.empty()) {
-                const bool rung = co_await bell->wait(std::chrono::nanoseconds{service_.options().heartbeat});
+                const bool rung =
+                    co_await bell_->wait(std::chrono::nanoseconds{service_.options().heartbeat});
                 if (rung) continue;
                 piece = ": heartbeat\n\n";
             }
@@ -212,6 +221,7 @@ class AdminSession {
     AdminService& service_;
     AdminPeer peer_;
     boost::beast::flat_buffer buffer_;
+    std::shared_ptr<Doorbell> bell_;  // of a stream
 };
 
 }  // namespace sluice::http

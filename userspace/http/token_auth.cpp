@@ -115,7 +115,7 @@ Result<std::vector<Token>> parse_tokens(std::string_view yaml, std::string_view 
         return invalid(source, e.mark, e.msg);
     }
     if (!root.IsSequence())
-        return invalid(source, YAML::Mark{},
+        return invalid(source, root.Mark(),
                        "the file is a list of tokens: [{name: N, role: viewer, sha256: HEX}]");
     std::vector<Token> tokens;
     for (const auto& node : root) {

@@ -36,14 +36,14 @@ TEST(ParseTokens, ReadsNamesRolesAndDigests) {
 TEST(ParseTokens, ErrorsSayWhereAndWhatWouldBeRight) {
     const std::string digest = kSecretHex;
     EXPECT_EQ(error_of("- {name: a, role: root, sha256: " + digest + "}"),
-              "tokens.yaml:1:18: role is 'root'; it is one of viewer, operator, admin");
+              "tokens.yaml:1:19: role is 'root'; it is one of viewer, operator, admin");
     EXPECT_EQ(error_of("- name: a\n  role: admin\n  sha256: hunter2"),
               "tokens.yaml:3:11: sha256 is 64 hexadecimal digits: printf %s TOKEN | sha256sum");
     EXPECT_EQ(error_of("- {name: a, role: admin}"), "tokens.yaml:1:3: a token needs name, role and sha256");
     EXPECT_EQ(error_of("- {name: a, token: x}"),
               "tokens.yaml:1:13: unknown field; a token has name, role and sha256");
     EXPECT_EQ(error_of("{}"),
-              "tokens.yaml: the file is a list of tokens: [{name: N, role: viewer, sha256: HEX}]");
+              "tokens.yaml:1:1: the file is a list of tokens: [{name: N, role: viewer, sha256: HEX}]");
     EXPECT_EQ(error_of("- x"), "tokens.yaml:1:3: a token is a map of name, role and sha256");
     EXPECT_NE(error_of("- {name: [a}"), "");
     EXPECT_NE(error_of("\t- x: y: z"), "");
