@@ -1,9 +1,9 @@
 /*
- * The contract between the XDP program and userspace: keys, values, reasons, limits, version. Compiled as C for the BPF
- * target and as C and C++ for the host. Every layout is asserted on every side; a change to any of it raises
- * SLUICE_ABI_VERSION, and pinned state of another version is replaced, never reinterpreted.
+ * The contract between the XDP program and userspace: keys, values, reasons, limits, version. Compiled as C
+ * for the BPF target and as C and C++ for the host. Every layout is asserted on every side; a change to any
+ * of it raises SLUICE_ABI_VERSION, and pinned state of another version is replaced, never reinterpreted.
  *
- * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Times are nanoseconds of CLOCK_MONOTONIC.
+ * Addresses are numbers in host order, IPv4 as ::ffff:a.b.c.d. Times are of CLOCK_MONOTONIC.
  */
 #pragma once
 
@@ -19,33 +19,262 @@
 #define SLUICE_ABI_VERSION 1u
 
 /*
- * Why a packet got its verdict: X(SYMBOL, name, verdict, description). Each packet counts under exactly one reason, so
- * the sum over all is the packets seen. Names are those of metrics, logs and the command line.
+ * Why a packet got its verdict: X(SYMBOL, name, verdict, description). Each packet counts under exactly one
+ * reason, so the sum over all is the packets seen. Names are those of metrics, logs and the command line.
  */
-#define SLUICE_REASONS(X)                                                                                     \
-	X(PASSED, passed, pass, "within every limit")                                                         \
-	X(ALLOWED, allowed, pass, "source on the allow list")                                                 \
-	X(UNPROTECTED, unprotected, pass, "destination port not protected, or no policy in force")            \
-	X(NOT_IP, not_ip, pass, "neither IPv4 nor IPv6: ARP, LLDP and the like")                              \
-	X(MALFORMED, malformed, drop, "truncated or contradictory headers")                                   \
-	X(DENIED, denied, drop, "source on the deny list")                                                    \
-	X(BANNED, banned, drop, "source banned for a time")                                                   \
-	X(LIMIT_PACKETS, limit_packets, drop, "source over a limit on packets")                               \
-	X(LIMIT_BYTES, limit_bytes, drop, "source over a limit on bytes")                                     \
-	X(LIMIT_TCP_SYN, limit_tcp_syn, drop, "source over a limit on TCP connection attempts")               \
-	X(LIMIT_UDP, limit_udp, drop, "source over a limit on UDP packets")                                   \
-	X(LIMIT_ICMP, limit_icmp, drop, "source over a limit on ICMP packets")                                \
-	X(LIMIT_PREFIX, limit_prefix, drop, "prefix of the source over a limit")                              \
-	X(SYN_COOKIE, syn_cookie, drop, "SYN answered with a cookie")                                         \
-	X(SHADOW, shadow, pass, "would have been dropped, were it not for shadow mode")                       \
+#define SLUICE_REASONS(X)                                                                                    \
+	X(PASSED, passed, pass, "within every limit")                                                        \
+	X(ALLOWED, allowed, pass, "source on the allow list")                                                \
+	X(UNPROTECTED, unprotected, pass, "destination port not protected, or no policy in force")           \
+	X(NOT_IP, not_ip, pass, "neither IPv4 nor IPv6: ARP, LLDP and the like")                             \
+	X(MALFORMED, malformed, drop, "truncated or contradictory headers")                                  \
+	X(DENIED, denied, drop, "source on the deny list")                                                   \
+	X(BANNED, banned, drop, "source banned for a time")                                                  \
+	X(LIMIT_PACKETS, limit_packets, drop, "source over a limit on packets")                              \
+	X(LIMIT_BYTES, limit_bytes, drop, "source over a limit on bytes")                                    \
+	X(LIMIT_TCP_SYN, limit_tcp_syn, drop, "source over a limit on TCP connection attempts")              \
+	X(LIMIT_UDP, limit_udp, drop, "source over a limit on UDP packets")                                  \
+	X(LIMIT_ICMP, limit_icmp, drop, "source over a limit on ICMP packets")                               \
+	X(LIMIT_PREFIX, limit_prefix, drop, "prefix of the source over a limit")                             \
+	X(SYN_COOKIE, syn_cookie, drop, "SYN answered with a cookie")                                        \
+	X(SHADOW, shadow, pass, "would have been dropped, were it not for shadow mode")                      \
 	X(INTERNAL_ERROR, internal_error, pass, "the program could not decide; the packet passed")
 
 enum sluice_reason {
 #define SLUICE_REASON_ENUM(symbol, name, verdict, description) SLUICE_##symbol,
 	SLUICE_REASONS(SLUICE_REASON_ENUM)
 #undef SLUICE_REASON_ENUM
-	SLUICE_REASON_COUNT
+	    SLUICE_REASON_COUNT
 };
 
 #define SLUICE_BAN_NOTE_BYTES 64 /* text given with a ban, terminating NUL included */
-#define SLUICE_SAMPLE_EVERY   32 /* one packet in so many is looked at for the list of top sources, on average */
+#define SLUICE_SAMPLE_EVERY   32 /* one packet in so many, on average, is looked at for the list of top sources */
+
+/* --- policy: one generation is one inner map of 4 KiB blocks, put in force by a single pointer --- */
+
+#define SLUICE_BLOCK_BYTES  4096
+#define SLUICE_LIMITS_MAX   8 /* slots per scope */
+#define SLUICE_LIMITS_USER  7 /* of them for the policy's limits */
+#define SLUICE_BAN_SLOT	    7 /* of the sources: counts drops, see sluice_ban_count() */
+#define SLUICE_LIMIT_NONE   0xff
+#define SLUICE_FENCES	    256 /* boundaries in a block of a prefix set */
+#define SLUICE_SET_DEPTH    3	/* levels of a prefix set: 256^3 boundaries */
+#define SLUICE_BLOCK_POLICY 0
+#define SLUICE_BLOCK_PORTS  1 /* and 2: one bit a port */
+#define SLUICE_BLOCK_SETS   3 /* the first block free for prefix sets */
+
+/* What a packet counts as: bits, so that a limit's kind is tested with one AND. */
+enum sluice_count {
+	SLUICE_COUNT_PACKETS = 1,
+	SLUICE_COUNT_BYTES = 2,
+	SLUICE_COUNT_TCP_SYN = 4,
+	SLUICE_COUNT_UDP = 8,
+	SLUICE_COUNT_ICMP = 16,
+};
+
+enum sluice_policy_flag {
+	SLUICE_POLICY_JUDGE = 1,       /* mode enforce or shadow; clear: off */
+	SLUICE_POLICY_SHADOW = 2,      /* nothing is dropped, what would be counts as SLUICE_SHADOW */
+	SLUICE_POLICY_PORTS = 4,       /* only the ports of the bitmap are judged */
+	SLUICE_POLICY_EXACT_CLOCK = 8, /* a burst is shorter than two ticks of the coarse clock */
+};
+
+enum sluice_family { SLUICE_IPV4, SLUICE_IPV6, SLUICE_FAMILIES };
+
+/* Numbers in host order: hi holds the first eight bytes of the address. IPv4: hi 0, lo 0xffffaabbccdd. */
+struct sluice_address {
+	__u64 hi;
+	__u64 lo;
+};
+
+/*
+ * A set of addresses: the sorted boundaries of its disjoint ranges, as a static tree of blocks with 256
+ * boundaries each. Boundary 0 is the address 0 and opens a gap; from there on ranges and gaps take turns, so
+ * an address is in the set if the number of the last boundary not above it is odd. Look-ups cost 8 steps a
+ * level whatever the set holds.
+ */
+struct sluice_prefix_set {
+	__u32 depth;		      /* levels; 0: the set is empty */
+	__u32 base[SLUICE_SET_DEPTH]; /* first block of each level, the root's first */
+	__u32 last[SLUICE_SET_DEPTH]; /* number of the last boundary of each level */
+	__u32 reserved;
+};
+
+struct sluice_limit {
+	__u64
+	    salt; /* identity of the limit, mixed into its tags: another limit never reads this one's times */
+	__u64 interval; /* time of one packet or byte, in SLUICE_TICKS_PER_NS-ths of a ns, shifted left by
+			   `shift` */
+	__u64 depth;	/* time of a whole burst, in ticks */
+	__u32 shift;
+	__u8 count; /* one bit of enum sluice_count */
+	__u8 shadow;
+	__u8 scale; /* log2 of depth, less 16: brings the slack of limits of different depth to one measure */
+	__u8 reason; /* enum sluice_reason */
+};
+
+/* A limit keeps its slot from one generation to the next, so its arrival times stay valid. */
+struct sluice_limit_list {
+	struct sluice_limit limit[SLUICE_LIMITS_MAX];
+	__u8 order[SLUICE_LIMITS_MAX]; /* slots in the order they are asked: syn, udp, icmp, bytes, packets */
+	__u32 used;		       /* how many of `order` */
+	__u32 reserved;
+};
+
+struct sluice_policy {
+	__u64 generation;
+	__u32 flags;
+	__u32 ban_after; /* drops in limits[0].limit[SLUICE_BAN_SLOT].depth; 0: the kernel bans no one */
+	__u64 ban_for_ns;
+	struct sluice_address source_mask[SLUICE_FAMILIES];
+	struct sluice_address prefix_mask[SLUICE_FAMILIES];
+	__u32 source_length[SLUICE_FAMILIES]; /* as a prefix length, IPv4 0…32 */
+	struct sluice_prefix_set allow[SLUICE_FAMILIES];
+	struct sluice_prefix_set deny[SLUICE_FAMILIES];
+	struct sluice_prefix_set never_ban[SLUICE_FAMILIES]; /* of sources, not of single addresses */
+	struct sluice_limit_list limits[2];		     /* by scope */
+};
+
+struct sluice_fences {
+	__u64 hi[SLUICE_FENCES];
+	__u64 lo[SLUICE_FENCES];
+};
+
+union sluice_block {
+	struct sluice_policy policy;
+	__u64 port_bits[SLUICE_BLOCK_BYTES / 8];
+	struct sluice_fences fences;
+	__u8 bytes[SLUICE_BLOCK_BYTES];
+};
+
+/* --- sources --- */
+
+#define SLUICE_WAYS	    8
+#define SLUICE_TICKS_PER_NS 256 /* arrival times are kept to 1/256 ns, so that no rate loses its fraction */
+#define SLUICE_TICK_SHIFT   8
+
+/* One arrival time of one source for one limit. Zero is an entry never used. */
+struct sluice_entry {
+	__u64 tag; /* keyed hash of the source and the limit; the low three bits are the limit's slot */
+	__u64 tat; /* theoretical arrival time, in ticks; slot 7: see sluice_ban_count() */
+};
+
+/* Two cache lines. */
+struct sluice_set {
+	struct sluice_entry entry[SLUICE_WAYS];
+};
+
+/* --- bans --- */
+
+#define SLUICE_BAN_LENGTHS 4 /* different prefix lengths of bans at one time, per family */
+
+struct sluice_ban_key {
+	struct sluice_address address; /* masked */
+	__u64 length;		       /* IPv4 1…32, IPv6 1…128; the family is told by the address */
+};
+
+enum sluice_ban_origin {
+	SLUICE_BAN_KERNEL,
+	SLUICE_BAN_ESCALATION,
+	SLUICE_BAN_OPERATOR,
+	SLUICE_BAN_PEER,
+};
+
+struct sluice_ban {
+	__u64 expires_ns; /* CLOCK_MONOTONIC; in the past: as if it were not there */
+	__u64 packets;	  /* dropped by it */
+	__u32 origin;	  /* enum sluice_ban_origin */
+	__u32 reason;	  /* enum sluice_reason, of the kernel's own bans */
+	char note[SLUICE_BAN_NOTE_BYTES];
+};
+
+/* --- shared by all generations --- */
+
+#define SLUICE_HASH_KEYS 6
+
+struct sluice_control {
+	__u32 magic;
+	__u32 abi_version;
+	__u64 build;                      /* hash of the object the attached programs come from */
+	__u64 hash_key[SLUICE_HASH_KEYS]; /* drawn when the maps are made; tables are meaningless under
+					     another */
+	__u32 source_set_mask;		  /* sets of the source table, less one */
+	__u32 prefix_set_mask;
+	__u32 ban_filter_mask; /* counters of the ban filter, less one */
+	__u32 bans;	       /* entries of the ban map; 0: it is not asked */
+	__u8 ban_lengths[SLUICE_FAMILIES]
+			[SLUICE_BAN_LENGTHS]; /* to look bans up by; 0: unused. Written as one __u32 */
+};
+
+/* --- counters, one per CPU and interface --- */
+
+struct sluice_count_pair {
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct sluice_counters {
+	struct sluice_count_pair reason[SLUICE_REASON_COUNT];
+	__u64 events_lost;
+	__u64 bans_refused;
+	__u64 sources_evicted;
+	__u64 sample_period; /* jiffies >> SLUICE_SAMPLE_PERIOD_SHIFT */
+	__u32 sample_left;   /* drop samples this CPU may still send in this period */
+	__u32 talker_in;     /* packets until one is looked at for the list of top sources */
+};
+
+#define SLUICE_SAMPLE_PERIOD_SHIFT 8  /* 256 jiffies: a quarter of a second to 2.6 s, by the kernel's HZ */
+#define SLUICE_SAMPLES_PER_PERIOD  16 /* so 6 to 63 samples a second and CPU */
+
+/* --- top sources --- */
+
+#define SLUICE_TALKER_SETS 1024
+#define SLUICE_TALKER_WAYS 4
+
+struct sluice_talker {
+	struct sluice_address source;
+	__u64 packets; /* sampled; 0: the entry is free */
+	__u64 drops;
+};
+
+struct sluice_talker_set {
+	struct sluice_talker talker[SLUICE_TALKER_WAYS];
+};
+
+/* --- events --- */
+
+enum sluice_event_kind {
+	SLUICE_EVENT_BAN,
+	SLUICE_EVENT_DROP,
+};
+
+struct sluice_event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 generation;
+	struct sluice_address address;
+	__u64 ban_for_ns;
+	__u32 ifindex;
+	__u32 length_bytes;
+	__u16 destination_port; /* host order */
+	__u8 kind;
+	__u8 reason;
+	__u8 shadow;
+	__u8 protocol;
+	__u8 scope;	 /* of `limit`: 0 source, 1 prefix */
+	__u8 limit;	 /* slot in the policy's limits of that scope, or SLUICE_LIMIT_NONE */
+	__u8 ban_length; /* prefix length of the ban */
+	__u8 reserved[7];
+};
+
+SLUICE_ASSERT(sizeof(struct sluice_prefix_set) == 32);
+SLUICE_ASSERT(sizeof(struct sluice_limit) == 32);
+SLUICE_ASSERT(sizeof(struct sluice_limit_list) == 272);
+SLUICE_ASSERT(sizeof(struct sluice_policy) == 832);
+SLUICE_ASSERT(sizeof(union sluice_block) == SLUICE_BLOCK_BYTES);
+SLUICE_ASSERT(sizeof(struct sluice_set) == 128);
+SLUICE_ASSERT(sizeof(struct sluice_ban_key) == 24);
+SLUICE_ASSERT(sizeof(struct sluice_ban) == 88);
+SLUICE_ASSERT(sizeof(struct sluice_control) == 88);
+SLUICE_ASSERT(sizeof(struct sluice_counters) == 296);
+SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 128);
+SLUICE_ASSERT(sizeof(struct sluice_event) == 64);

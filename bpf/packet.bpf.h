@@ -1,0 +1,265 @@
+/*
+ * Cursor parsers. Each takes the cursor past one header and returns what kind of content follows, or -1 if
+ * the header is truncated or contradicts itself; every byte is compared with the end before it is read. The
+ * host compiles them too.
+ */
+#pragma once
+
+#include <linux/icmpv6.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+
+#include "gcra.bpf.h"
+
+#define SLUICE_VLAN_DEPTH 2 /* 802.1Q and 802.1ad tags; a frame with more is malformed: it must not slip by  \
+			     */
+#define SLUICE_EXTENSION_DEPTH                                                                               \
+	6 /* IPv6 extension headers (RFC 8200 knows six); a packet with more is malformed */
+
+#define sluice_be16(x)                                                                                       \
+	__builtin_bswap16(x) /* Sluice runs on little-endian hosts; cmake/Bpf.cmake builds for them */
+#define sluice_be32(x) __builtin_bswap32(x)
+#define sluice_be64(x) __builtin_bswap64(x)
+
+struct sluice_cursor {
+	const __u8 *at;
+	const __u8 *end; /* of the frame's linear part */
+};
+
+/* What the walk needs to know of a packet. */
+struct sluice_packet {
+	struct sluice_address source;
+	__u32 family;		/* enum sluice_family */
+	__u32 counts;		/* bits of enum sluice_count */
+	__u16 destination_port; /* host order; 0: has none, or it is in another fragment */
+	__u8 protocol;
+	__u8 portless;	 /* a later fragment of TCP or UDP */
+	__u8 keeps_link; /* IPv6 neighbour discovery, from this link: never judged, or the link dies with the
+			    limit */
+	__u8 has_source; /* the address could be read, though what follows may be malformed */
+};
+
+enum sluice_parsed {
+	SLUICE_PARSED_IP,
+	SLUICE_PARSED_NOT_IP,
+	SLUICE_PARSED_MALFORMED,
+};
+
+/* The header at the cursor, which moves past it; NULL if it does not fit. */
+#define sluice_take(cursor, type)                                                                            \
+	__extension__({                                                                                      \
+		const type *header = (const type *)(cursor)->at;                                             \
+		if ((const __u8 *)(header + 1) > (cursor)->end)                                              \
+			header = 0;                                                                          \
+		else                                                                                         \
+			(cursor)->at = (const __u8 *)(header + 1);                                           \
+		header;                                                                                      \
+	})
+
+/* Moves the cursor `bytes` (≤ 2048) on; 0, or -1 if that is past the end. */
+static __always_inline int sluice_skip(struct sluice_cursor *cursor, __u32 bytes)
+{
+	if (cursor->at + bytes > cursor->end)
+		return -1;
+	cursor->at += bytes;
+	return 0;
+}
+
+struct sluice_vlan_tag {
+	__u16 control;
+	__u16 protocol;
+};
+
+static __always_inline int sluice_is_vlan(__u16 protocol)
+{
+	return protocol == ETH_P_8021Q || protocol == ETH_P_8021AD;
+}
+
+/* Returns the EtherType of what follows the tags. */
+static __always_inline int sluice_parse_ethernet(struct sluice_cursor *cursor)
+{
+	const struct ethhdr *ethernet = sluice_take(cursor, struct ethhdr);
+	__u16 protocol;
+
+	if (!ethernet)
+		return -1;
+	protocol = sluice_be16(ethernet->h_proto);
+#pragma GCC unroll 2
+	for (int depth = 0; depth < SLUICE_VLAN_DEPTH && sluice_is_vlan(protocol); depth++) {
+		const struct sluice_vlan_tag *tag = sluice_take(cursor, struct sluice_vlan_tag);
+
+		if (!tag)
+			return -1;
+		protocol = sluice_be16(tag->protocol);
+	}
+	return sluice_is_vlan(protocol) ? -1 : protocol;
+}
+
+/*
+ * Returns the IP protocol. *payload is how many bytes of the frame from the cursor on belong to the packet;
+ * what follows them is padding. `left` is the frame's length from the cursor on, parts that are not linear
+ * included.
+ */
+static __always_inline int sluice_parse_ipv4(struct sluice_cursor *cursor, __u32 left,
+					     struct sluice_packet *packet, __u32 *payload,
+					     int *later_fragment, int *fragment)
+{
+	const struct iphdr *ip = sluice_take(cursor, struct iphdr);
+	__u32 header_bytes, total_bytes;
+
+	if (!ip)
+		return -1;
+	packet->family = SLUICE_IPV4;
+	packet->source.hi = 0;
+	packet->source.lo = 0xffff00000000ull | sluice_be32(ip->saddr);
+	packet->has_source = 1;
+	header_bytes = ip->ihl * 4u;
+	total_bytes = sluice_be16(ip->tot_len);
+	if (ip->version != 4 || header_bytes < sizeof(*ip) || total_bytes < header_bytes ||
+	    total_bytes > left)
+		return -1;
+	if (sluice_skip(cursor, header_bytes - sizeof(*ip)))
+		return -1;
+	*payload = total_bytes - header_bytes;
+	*later_fragment = (sluice_be16(ip->frag_off) & 0x1fff) != 0;
+	*fragment = (sluice_be16(ip->frag_off) & 0x3fff) != 0;
+	return ip->protocol;
+}
+
+struct sluice_extension {
+	__u8 next;
+	__u8 length; /* in units of eight bytes, the first not counted; of four bytes in AH; reserved in a
+			fragment header */
+	__u16 fragment;
+	__u32 more;
+};
+
+/* As sluice_parse_ipv4(); walks the extension headers. */
+static __always_inline int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left,
+					     struct sluice_packet *packet, __u32 *payload,
+					     int *later_fragment, int *fragment)
+{
+	const struct ipv6hdr *ip = sluice_take(cursor, struct ipv6hdr);
+	const __u64 *source;
+	__u32 protocol;
+
+	if (!ip)
+		return -1;
+	source = (const __u64 *)&ip->saddr;
+	packet->family = SLUICE_IPV6;
+	packet->source.hi = sluice_be64(source[0]);
+	packet->source.lo = sluice_be64(source[1]);
+	/* ::ffff:a.b.c.d has no place on a wire, and would let a sender spend the allowance of an IPv4
+	 * source. */
+	if (packet->source.hi == 0 && packet->source.lo >> 32 == 0xffff)
+		return -1;
+	packet->has_source = 1;
+	*payload = sluice_be16(ip->payload_len);
+	if (ip->version != 6 || *payload + sizeof(*ip) > left)
+		return -1;
+	protocol = ip->nexthdr;
+#pragma GCC unroll 7
+	for (int depth = 0; depth <= SLUICE_EXTENSION_DEPTH; depth++) {
+		const struct sluice_extension *extension;
+		__u32 bytes;
+
+		if (protocol != IPPROTO_HOPOPTS && protocol != IPPROTO_ROUTING &&
+		    protocol != IPPROTO_DSTOPTS && protocol != IPPROTO_FRAGMENT && protocol != IPPROTO_AH)
+			return (int)protocol;
+		if (depth == SLUICE_EXTENSION_DEPTH)
+			return -1;
+		extension = sluice_take(cursor, struct sluice_extension);
+		if (!extension)
+			return -1;
+		bytes = protocol == IPPROTO_FRAGMENT ? 8u
+			: protocol == IPPROTO_AH     ? (extension->length + 2u) * 4u
+						     : (extension->length + 1u) * 8u;
+		if (bytes < 8 || bytes > *payload || sluice_skip(cursor, bytes - 8))
+			return -1;
+		*payload -= bytes;
+		if (protocol == IPPROTO_FRAGMENT) {
+			*fragment = (sluice_be16(extension->fragment) & 0xfff9) != 0;
+			*later_fragment = (sluice_be16(extension->fragment) & 0xfff8) != 0;
+			/* What a later fragment carries is data, whatever its bytes look like. */
+			if (*later_fragment)
+				return extension->next;
+		}
+		protocol = extension->next;
+	}
+	return -1;
+}
+
+/* What the packet counts as, and its port. 0, or -1. The first fragment must hold the whole header (RFC
+ * 1858). */
+static __always_inline int sluice_parse_transport(struct sluice_cursor *cursor, __u32 payload, int fragment,
+						  __u8 hop_limit, struct sluice_packet *packet)
+{
+	if (packet->protocol == IPPROTO_TCP) {
+		const struct tcphdr *tcp = sluice_take(cursor, struct tcphdr);
+
+		if (!tcp || tcp->doff < 5 || tcp->doff * 4u > payload)
+			return -1;
+		packet->destination_port = sluice_be16(tcp->dest);
+		if (tcp->syn && !tcp->ack)
+			packet->counts |= SLUICE_COUNT_TCP_SYN;
+	} else if (packet->protocol == IPPROTO_UDP) {
+		const struct udphdr *udp = sluice_take(cursor, struct udphdr);
+
+		if (!udp || payload < sizeof(*udp) || sluice_be16(udp->len) < sizeof(*udp) ||
+		    (!fragment && sluice_be16(udp->len) > payload))
+			return -1;
+		packet->destination_port = sluice_be16(udp->dest);
+	} else if (packet->protocol == (packet->family == SLUICE_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		const struct icmp6hdr *icmp = sluice_take(cursor, struct icmp6hdr);
+
+		if (!icmp || payload < sizeof(*icmp))
+			return -1;
+		/* RFC 4861: a hop limit of 255 can't have come through a router. */
+		packet->keeps_link = packet->family == SLUICE_IPV6 && hop_limit == 255 &&
+				     icmp->icmp6_type >= 133 && icmp->icmp6_type <= 137;
+	}
+	return 0;
+}
+
+/* Fills *packet (which the caller zeroed). frame_bytes: of the whole frame, parts that are not linear
+ * included. */
+static __always_inline enum sluice_parsed sluice_parse(const void *data, const void *data_end,
+						       __u32 frame_bytes, struct sluice_packet *packet)
+{
+	struct sluice_cursor cursor = {.at = (const __u8 *)data, .end = (const __u8 *)data_end};
+	int ether_type = sluice_parse_ethernet(&cursor);
+	int protocol, later_fragment = 0, fragment = 0;
+	__u32 left, payload = 0;
+	const __u8 *ip = cursor.at;
+
+	if (ether_type < 0)
+		return SLUICE_PARSED_MALFORMED;
+	left = frame_bytes - (__u32)(cursor.at - (const __u8 *)data);
+	if (ether_type == ETH_P_IP)
+		protocol = sluice_parse_ipv4(&cursor, left, packet, &payload, &later_fragment, &fragment);
+	else if (ether_type == ETH_P_IPV6)
+		protocol = sluice_parse_ipv6(&cursor, left, packet, &payload, &later_fragment, &fragment);
+	else
+		return SLUICE_PARSED_NOT_IP;
+	if (protocol < 0)
+		return SLUICE_PARSED_MALFORMED;
+
+	packet->protocol = (__u8)protocol;
+	packet->counts = SLUICE_COUNT_PACKETS | SLUICE_COUNT_BYTES;
+	if (protocol == IPPROTO_UDP)
+		packet->counts |= SLUICE_COUNT_UDP;
+	if (protocol == (packet->family == SLUICE_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		packet->counts |= SLUICE_COUNT_ICMP;
+	if (later_fragment) {
+		packet->portless = protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+		return SLUICE_PARSED_IP;
+	}
+	if (sluice_parse_transport(&cursor, payload, fragment, packet->family == SLUICE_IPV6 ? ip[7] : 0,
+				   packet))
+		return SLUICE_PARSED_MALFORMED;
+	return SLUICE_PARSED_IP;
+}

@@ -1,0 +1,151 @@
+/* The walk of a packet, top to bottom. */
+#include "verdict.bpf.h"
+
+__noinline __u32 sluice_parse_frame(struct xdp_md *ctx, struct sluice_packet *packet)
+{
+	if (!packet)
+		return SLUICE_PARSED_MALFORMED;
+	return sluice_parse((const void *)(long)ctx->data, (const void *)(long)ctx->data_end,
+			    (__u32)bpf_xdp_get_buff_len(ctx), packet);
+}
+
+/* Whether the policy speaks of this packet at all. */
+static __always_inline int sluice_is_protected(const struct sluice_walk *walk)
+{
+	const struct sluice_packet *packet = &walk->packet;
+	const union sluice_block *block;
+	__u32 index, word;
+
+	if (packet->keeps_link)
+		return 0;
+	if (!(walk->policy->flags & SLUICE_POLICY_PORTS))
+		return 1;
+	/* Without a port to go by: later fragments and ICMP could fill the same pipe, so they are judged. */
+	if (packet->portless || packet->counts & SLUICE_COUNT_ICMP)
+		return 1;
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+		return 0;
+	index = SLUICE_BLOCK_PORTS + packet->destination_port / (SLUICE_BLOCK_BYTES * 8);
+	word = packet->destination_port / 64 % (SLUICE_BLOCK_BYTES / 8);
+	block = bpf_map_lookup_elem(walk->blocks, &index);
+	return block && (block->port_bits[word] >> (packet->destination_port & 63) & 1);
+}
+
+/* The verdict of one scope's limits. */
+static __always_inline __u32 sluice_ask_limits(struct sluice_walk *walk, __u32 scope, struct sluice_set *set,
+					       __u64 hash_tag)
+{
+	struct sluice_judgement judgement = {
+	    .hash_tag = hash_tag,
+	    .now = sluice_ticks(walk->now_ns),
+	    .counts = walk->packet.counts,
+	    .length_bytes = walk->length_bytes,
+	    .limit = SLUICE_LIMIT_NONE,
+	    .would = walk->would,
+	};
+	__u32 reason = sluice_judge_limits(set, &walk->policy->limits[scope], &judgement);
+
+	walk->counters->sources_evicted += judgement.evicted;
+	walk->would = (__u8)judgement.would;
+	if (judgement.limit != SLUICE_LIMIT_NONE) {
+		walk->limit = (__u8)judgement.limit;
+		walk->scope = (__u8)scope;
+	}
+	return reason;
+}
+
+/* The limits of the source, then those of its prefix. */
+static __always_inline __u32 sluice_limit(struct sluice_walk *walk)
+{
+	struct sluice_policy *policy = walk->policy;
+	struct sluice_address prefix;
+	struct sluice_hash hash;
+	struct sluice_set *set;
+	__u32 index, reason;
+
+	if (policy->limits[SLUICE_SCOPE_SOURCE].used) {
+		hash = sluice_hash_source(&walk->source, walk->control->hash_key);
+		index = (__u32)hash.set & walk->control->source_set_mask;
+		set = bpf_map_lookup_elem(&sources, &index);
+		if (!set)
+			return SLUICE_INTERNAL_ERROR;
+		reason = sluice_ask_limits(walk, SLUICE_SCOPE_SOURCE, set, hash.tag);
+		if (reason != SLUICE_PASSED) {
+			if (policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW) &&
+			    sluice_count_drop(set, &policy->limits[SLUICE_SCOPE_SOURCE], hash.tag,
+					      sluice_ticks(walk->now_ns)) >= policy->ban_after &&
+			    sluice_ban_source(walk, reason))
+				sluice_send_event(walk, SLUICE_EVENT_BAN, reason);
+			return reason;
+		}
+	}
+	if (policy->limits[SLUICE_SCOPE_PREFIX].used) {
+		prefix = sluice_masked(&walk->packet.source,
+				       &policy->prefix_mask[walk->packet.family == SLUICE_IPV6]);
+		hash = sluice_hash_source(&prefix, walk->control->hash_key);
+		index = (__u32)hash.set & walk->control->prefix_set_mask;
+		set = bpf_map_lookup_elem(&prefixes, &index);
+		if (!set)
+			return SLUICE_INTERNAL_ERROR;
+		return sluice_ask_limits(walk, SLUICE_SCOPE_PREFIX, set, hash.tag);
+	}
+	return SLUICE_PASSED;
+}
+
+/* Returns the reason of the verdict. */
+static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
+{
+	const struct sluice_policy *policy = walk->policy;
+	__u32 parsed;
+
+	/* 1. What is it, and is it ours to judge? */
+	parsed = sluice_parse_frame(walk->ctx, &walk->packet);
+	if (parsed == SLUICE_PARSED_NOT_IP)
+		return SLUICE_NOT_IP;
+	walk->source =
+	    sluice_masked(&walk->packet.source, &policy->source_mask[walk->packet.family == SLUICE_IPV6]);
+	if (parsed == SLUICE_PARSED_MALFORMED)
+		return walk->packet.has_source && sluice_in_set(walk, policy->allow, &walk->packet.source)
+			   ? SLUICE_ALLOWED
+			   : SLUICE_MALFORMED;
+	if (!sluice_is_protected(walk))
+		return SLUICE_UNPROTECTED;
+
+	/* 2. Lists: allow beats everything. */
+	if (sluice_in_set(walk, policy->allow, &walk->packet.source))
+		return SLUICE_ALLOWED;
+	if (sluice_in_set(walk, policy->deny, &walk->packet.source))
+		return SLUICE_DENIED;
+
+	/* 3. Bans, asked only while there are any. */
+	walk->now_ns =
+	    policy->flags & SLUICE_POLICY_EXACT_CLOCK ? bpf_ktime_get_ns() : bpf_ktime_get_coarse_ns();
+	if (walk->control->bans && sluice_is_banned(walk))
+		return SLUICE_BANNED;
+
+	/* 4. Limits. */
+	return sluice_limit(walk);
+}
+
+SEC("xdp.frags")
+int sluice_xdp(struct xdp_md *ctx)
+{
+	struct sluice_walk walk = {.ctx = ctx, .limit = SLUICE_LIMIT_NONE, .would = SLUICE_PASSED};
+	__u32 first = 0, reason = SLUICE_UNPROTECTED;
+
+	walk.counters = bpf_map_lookup_elem(&counters, &first);
+	walk.control = bpf_map_lookup_elem(&control, &first);
+	if (!walk.counters || !walk.control)
+		return XDP_PASS; /* can't be: arrays have their first entry */
+	walk.length_bytes = (__u32)bpf_xdp_get_buff_len(ctx);
+
+	/* The pointer to the generation is read once, so the whole walk sees one policy. */
+	walk.blocks = bpf_map_lookup_elem(&policy, &first);
+	if (walk.blocks)
+		walk.policy = bpf_map_lookup_elem(walk.blocks, &first);
+	if (walk.policy && walk.policy->flags & SLUICE_POLICY_JUDGE)
+		reason = sluice_judge(&walk);
+	return sluice_finish(&walk, reason);
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,281 @@
+/* What is known of a source: its arrival times in the set-associative table, and its ban. */
+#pragma once
+
+#include "maps.bpf.h"
+#include "packet.bpf.h"
+#include "prefix_set.bpf.h"
+
+#define SLUICE_SCOPE_SOURCE 0
+#define SLUICE_SCOPE_PREFIX 1
+
+/* One packet on its way through the program. */
+struct sluice_walk {
+	struct xdp_md *ctx;
+	void *blocks; /* inner map of the policy in force */
+	struct sluice_policy *policy;
+	struct sluice_control *control;
+	struct sluice_counters *counters;
+	struct sluice_packet packet;
+	struct sluice_address source; /* masked to the policy's source prefix */
+	__u64 now_ns;		      /* read once */
+	__u32 length_bytes;
+	__u8 scope;  /* of `limit` */
+	__u8 limit;  /* that the packet was over, or SLUICE_LIMIT_NONE */
+	__u8 would;  /* reason of a limit in shadow mode that the packet was over, or SLUICE_PASSED */
+	__u8 shadow; /* the verdict was turned into a pass */
+};
+
+static __always_inline struct sluice_address sluice_masked(const struct sluice_address *address,
+							   const struct sluice_address *mask)
+{
+	struct sluice_address masked = {address->hi & mask->hi, address->lo & mask->lo};
+
+	return masked;
+}
+
+/* --- prefix sets --- */
+
+/* Functions that are not static are verified once and by themselves, not once for every way that leads to
+ * them. */
+__noinline __u32 sluice_search_block(struct sluice_fences *fences, struct sluice_address *address, int ipv4)
+{
+	if (!fences || !address)
+		return 0;
+	return ipv4 ? sluice_find_fence(fences, address, 1) : sluice_find_fence(fences, address, 0);
+}
+
+static __noinline int sluice_search_set(void *blocks, const struct sluice_prefix_set *set,
+					struct sluice_address *address, int ipv4)
+{
+	__u32 number = 0;
+
+	for (__u32 level = 0; level < SLUICE_SET_DEPTH; level++) {
+		union sluice_block *block;
+		__u32 index;
+
+		if (level >= set->depth)
+			break;
+		index = set->base[level] + number;
+		block = bpf_map_lookup_elem(blocks, &index);
+		if (!block)
+			return 0; /* can't be: the plan and its tests see to it */
+		number =
+		    sluice_descend(set, level, number, sluice_search_block(&block->fences, address, ipv4));
+	}
+	return number & 1;
+}
+
+static __always_inline int sluice_in_set(const struct sluice_walk *walk, const struct sluice_prefix_set *sets,
+					 struct sluice_address *address)
+{
+	if (walk->packet.family == SLUICE_IPV4)
+		return sets[SLUICE_IPV4].depth &&
+		       sluice_search_set(walk->blocks, &sets[SLUICE_IPV4], address, 1);
+	return sets[SLUICE_IPV6].depth && sluice_search_set(walk->blocks, &sets[SLUICE_IPV6], address, 0);
+}
+
+/* --- arrival times --- */
+
+static __always_inline struct sluice_entry *sluice_find(struct sluice_set *set, __u64 tag)
+{
+#pragma unroll
+	for (int way = 0; way < SLUICE_WAYS; way++)
+		if (set->entry[way].tag == tag)
+			return &set->entry[way];
+	return 0;
+}
+
+enum sluice_claimed {
+	SLUICE_CLAIM_LOST,    /* another CPU took the entry first */
+	SLUICE_CLAIM_FREE,    /* its source was back at its full allowance */
+	SLUICE_CLAIM_EVICTED, /* its source was not */
+};
+
+/*
+ * Gives the tag an entry with arrival time `tat`: one whose source is back at its full allowance, else the
+ * one nearest to it, measured by the depth of its limit. If the entry is lost the packet goes uncharged, as
+ * it may when two CPUs meet a new source at once: at most one packet per CPU and new source. A charge that is
+ * under way on the victim in the same instant may land on the newcomer: at most one packet's time.
+ */
+static __always_inline enum sluice_claimed
+sluice_claim(struct sluice_set *set, const struct sluice_limit_list *limits, __u64 tag, __u64 tat, __u64 now)
+{
+	__u64 least = ~0ull, old, victim = 0;
+	struct sluice_entry *entry;
+
+	for (__u64 way = 0; way < SLUICE_WAYS; way++) {
+		const struct sluice_limit *limit =
+		    &limits->limit[set->entry[way].tag & (SLUICE_LIMITS_MAX - 1)];
+		__u64 ahead = sluice_ahead(set->entry[way].tat, now, limit->depth) >> (limit->scale & 63);
+
+		if (ahead < least) {
+			least = ahead;
+			victim = way;
+		}
+		if (!ahead)
+			break;
+	}
+	entry = &set->entry[victim & (SLUICE_WAYS - 1)];
+	old = entry->tag;
+	if (__sync_val_compare_and_swap(&entry->tag, old, tag) != old)
+		return SLUICE_CLAIM_LOST;
+	*(volatile __u64 *)&entry->tat = tat;
+	return least ? SLUICE_CLAIM_EVICTED : SLUICE_CLAIM_FREE;
+}
+
+/* One judgement by the limits of one scope, asked and answered. */
+struct sluice_judgement {
+	__u64 hash_tag;
+	__u64 now; /* ticks */
+	__u32 counts;
+	__u32 length_bytes;
+	__u32 evicted; /* out: entries taken from sources not yet back at their full allowance */
+	__u32 limit;   /* out: slot of the limit that spoke last, or SLUICE_LIMIT_NONE */
+	__u32 would;   /* out: reason of a limit in shadow mode that the packet is over, or SLUICE_PASSED */
+	__u32 reserved;
+};
+
+/*
+ * PASSED, or the reason of the first limit the packet is over. Limits stand from narrow to wide, so what a
+ * narrow one refuses is not charged to the wide ones: a UDP flood does not eat the same source's TCP.
+ */
+__noinline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit_list *limits,
+				     struct sluice_judgement *judgement)
+{
+	if (!set || !limits || !judgement)
+		return SLUICE_INTERNAL_ERROR;
+	for (__u32 i = 0; i < SLUICE_LIMITS_MAX; i++) {
+		__u32 slot = limits->order[i] & (SLUICE_LIMITS_MAX - 1);
+		const struct sluice_limit *limit = &limits->limit[slot];
+		__u64 tag, cost, now = judgement->now;
+		struct sluice_entry *entry;
+
+		if (i >= limits->used)
+			break;
+		if (!(limit->count & judgement->counts))
+			continue;
+		cost = sluice_cost(limit, limit->count == SLUICE_COUNT_BYTES ? judgement->length_bytes : 1);
+		tag = sluice_tag(judgement->hash_tag, limit->salt, slot);
+		entry = sluice_find(set, tag);
+		if (entry) {
+			if (sluice_gcra(&entry->tat, now, cost, limit->depth) == SLUICE_WITHIN)
+				continue;
+		} else if (cost <= limit->depth) {
+			if (sluice_claim(set, limits, tag, now + cost, now) == SLUICE_CLAIM_EVICTED)
+				judgement->evicted++;
+			continue;
+		}
+		judgement->limit = slot;
+		if (!limit->shadow)
+			return limit->reason;
+		judgement->would = limit->reason;
+	}
+	return SLUICE_PASSED;
+}
+
+/* Counts one drop against the source; returns how many there were in the ban rule's span. */
+__noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_list *limits, __u64 hash_tag,
+				   __u64 now)
+{
+	const struct sluice_limit *limit;
+	struct sluice_entry *entry;
+	__u64 tag, word = 0;
+	__u32 drops;
+
+	if (!set || !limits)
+		return 0;
+	limit = &limits->limit[SLUICE_BAN_SLOT];
+	tag = sluice_tag(hash_tag, limit->salt, SLUICE_BAN_SLOT);
+	entry = sluice_find(set, tag);
+	if (entry)
+		return sluice_ban_count(&entry->tat, now, limit->depth);
+	drops = sluice_ban_count(&word, now, limit->depth);
+	sluice_claim(set, limits, tag, word, now);
+	return drops;
+}
+
+/* --- bans --- */
+
+/* `length` counts IPv4 bits from the top of the mapped address: 97…128. */
+static __always_inline struct sluice_address sluice_mask_of(__u32 length)
+{
+	struct sluice_address mask;
+
+	mask.hi = length >= 64 ? ~0ull : ~(~0ull >> (length & 63));
+	mask.lo = length <= 64 ? 0 : ~0ull << ((128 - length) & 63);
+	return mask;
+}
+
+static __always_inline int sluice_is_banned(struct sluice_walk *walk)
+{
+	const __u8 *lengths = walk->control->ban_lengths[walk->packet.family == SLUICE_IPV6];
+
+	for (int i = 0; i < SLUICE_BAN_LENGTHS; i++) {
+		struct sluice_address mask;
+		struct sluice_ban_key key;
+		struct sluice_ban *ban;
+		__u64 *standing;
+		__u32 index;
+
+		if (!lengths[i])
+			break;
+		key.length = lengths[i];
+		mask = sluice_mask_of(lengths[i] + (walk->packet.family == SLUICE_IPV4 ? 96 : 0));
+		key.address = sluice_masked(&walk->packet.source, &mask);
+		index =
+		    (__u32)sluice_ban_hash(&key, walk->control->hash_key) & walk->control->ban_filter_mask;
+		standing = bpf_map_lookup_elem(&ban_filter, &index);
+		if (!standing || !*standing)
+			continue;
+		ban = bpf_map_lookup_elem(&bans, &key);
+		if (!ban || ban->expires_ns <= walk->now_ns)
+			continue;
+		__sync_fetch_and_add(&ban->packets, 1);
+		return 1;
+	}
+	return 0;
+}
+
+/* Bans the packet's source. True if it was this call that did, and not another CPU at the same time. */
+static __noinline int sluice_ban_source(struct sluice_walk *walk, __u32 reason)
+{
+	struct sluice_ban fresh = {.origin = SLUICE_BAN_KERNEL, .reason = reason};
+	struct sluice_ban_key key = {.address = walk->source};
+	const struct sluice_policy *policy = walk->policy;
+	struct sluice_ban *standing;
+	__u64 old, *filter;
+	__u32 index;
+	long error;
+
+	if (sluice_in_set(walk, policy->never_ban, &walk->source))
+		return 0;
+	key.length = policy->source_length[walk->packet.family == SLUICE_IPV6];
+	fresh.expires_ns = walk->now_ns + policy->ban_for_ns;
+
+	standing = bpf_map_lookup_elem(&bans, &key);
+	if (standing) {
+		/* It has expired, but userspace has not removed it yet. */
+		old = standing->expires_ns;
+		if (old > walk->now_ns ||
+		    __sync_val_compare_and_swap(&standing->expires_ns, old, fresh.expires_ns) != old)
+			return 0;
+		standing->packets = 0;
+		standing->origin = SLUICE_BAN_KERNEL;
+		standing->reason = reason;
+		return 1;
+	}
+	index = (__u32)sluice_ban_hash(&key, walk->control->hash_key) & walk->control->ban_filter_mask;
+	filter = bpf_map_lookup_elem(&ban_filter, &index);
+	if (!filter)
+		return 0;
+	__sync_fetch_and_add(filter, 1);
+	__sync_fetch_and_add(&walk->control->bans, 1);
+	error = bpf_map_update_elem(&bans, &key, &fresh, BPF_NOEXIST);
+	if (!error)
+		return 1;
+	__sync_fetch_and_add(filter, -1);
+	__sync_fetch_and_add(&walk->control->bans, -1);
+	if (error != -17 /* EEXIST: another CPU was first */)
+		walk->counters->bans_refused++;
+	return 0;
+}

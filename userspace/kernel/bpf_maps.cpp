@@ -1,0 +1,85 @@
+#include "kernel/bpf_maps.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+namespace sluice {
+
+Result<MappedMemory> MappedMemory::of_map(int map_fd, std::size_t bytes, const std::string& name) {
+    void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+    if (address == MAP_FAILED) return system_error("map into memory", name, errno);
+    return MappedMemory{address, bytes};
+}
+
+MappedMemory::~MappedMemory() {
+    if (address_ != nullptr) ::munmap(address_, bytes_);
+}
+
+std::span<const SharedMaps::Named> SharedMaps::all() {
+    static constexpr std::array<Named, 8> kAll = {{
+        {"policy", &SharedMaps::policy},
+        {"control", &SharedMaps::control},
+        {"sources", &SharedMaps::sources},
+        {"prefixes", &SharedMaps::prefixes},
+        {"bans", &SharedMaps::bans},
+        {"ban_filter", &SharedMaps::ban_filter},
+        {"talkers", &SharedMaps::talkers},
+        {"events", &SharedMaps::events},
+    }};
+    return kAll;
+}
+
+Result<MapShape> shape_of(int map_fd, const std::string& name) {
+    bpf_map_info info{};
+    std::uint32_t bytes = sizeof info;
+    const int error = bpf_obj_get_info_by_fd(map_fd, &info, &bytes);
+    if (error != 0) return system_error("ask for map", name, -error);
+    return MapShape{info.id, info.key_size, info.value_size, info.max_entries};
+}
+
+Result<> initialise_control(const SharedMaps& maps) {
+    sluice_control control{};
+    control.magic = SLUICE_ABI_MAGIC;
+    control.abi_version = SLUICE_ABI_VERSION;
+    if (::getrandom(control.hash_key, sizeof control.hash_key, 0) != sizeof control.hash_key)
+        return system_error("draw", "hash key", errno);
+    for (const auto& [name, fd, mask] : {std::tuple{"sources", maps.sources.get(), &control.source_set_mask},
+                                         {"prefixes", maps.prefixes.get(), &control.prefix_set_mask},
+                                         {"ban_filter", maps.ban_filter.get(), &control.ban_filter_mask}}) {
+        const auto shape = shape_of(fd, name);
+        if (!shape) return shape.error();
+        *mask = shape->max_entries - 1;
+    }
+    const std::uint32_t first = 0;
+    const int error = bpf_map_update_elem(maps.control.get(), &first, &control, BPF_ANY);
+    if (error != 0) return system_error("write map", "control", -error);
+    return {};
+}
+
+Result<sluice_counters> read_counters(int counters_fd) {
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 0) return system_error("count", "processors", -cpus);
+    std::vector<sluice_counters> per_cpu(static_cast<std::size_t>(cpus));
+    const std::uint32_t first = 0;
+    const int error = bpf_map_lookup_elem(counters_fd, &first, per_cpu.data());
+    if (error != 0) return system_error("read map", "counters", -error);
+    sluice_counters sum{};
+    for (const sluice_counters& one : per_cpu) {
+        for (std::size_t i = 0; i < SLUICE_REASON_COUNT; ++i) {
+            sum.reason[i].packets += one.reason[i].packets;
+            sum.reason[i].bytes += one.reason[i].bytes;
+        }
+        sum.events_lost += one.events_lost;
+        sum.bans_refused += one.bans_refused;
+        sum.sources_evicted += one.sources_evicted;
+    }
+    return sum;
+}
+
+}  // namespace sluice

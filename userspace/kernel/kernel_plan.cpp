@@ -1,0 +1,254 @@
+#include "kernel/kernel_plan.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <optional>
+
+#include "kernel/abi_convert.hpp"
+#include "kernel/prefix_blocks.hpp"
+
+namespace sluice {
+namespace {
+
+__extension__ using Wide = unsigned __int128;
+
+// A burst may last 200 days: times stay far below the 2.3 years after which the program's clock wraps.
+constexpr Nanos kLongestBurst = 200 * kDay;
+// A frame without VLAN tags at the usual MTU. A smaller burst of bytes would refuse such frames for ever.
+constexpr std::uint64_t kFrameBytes = 1514;
+constexpr std::uint64_t kMaxFrameBytes = 1U << 17;  // what sluice_cost() takes
+
+constexpr std::uint64_t kMostDrops = (1U << 24) - 2;  // what the ban counter's 24 bits hold
+
+struct CountKind {
+    PacketCount count;
+    std::uint8_t bit;
+    std::uint8_t reason;
+    int rank;  // narrow to wide
+};
+constexpr std::array<CountKind, 5> kCounts = {{
+    {PacketCount::kTcpSyn, SLUICE_COUNT_TCP_SYN, SLUICE_LIMIT_TCP_SYN, 0},
+    {PacketCount::kUdp, SLUICE_COUNT_UDP, SLUICE_LIMIT_UDP, 1},
+    {PacketCount::kIcmp, SLUICE_COUNT_ICMP, SLUICE_LIMIT_ICMP, 2},
+    {PacketCount::kBytes, SLUICE_COUNT_BYTES, SLUICE_LIMIT_BYTES, 3},
+    {PacketCount::kPackets, SLUICE_COUNT_PACKETS, SLUICE_LIMIT_PACKETS, 4},
+}};
+
+const CountKind& kind_of(PacketCount count) {
+    return *std::ranges::find(kCounts, count, &CountKind::count);
+}
+
+std::size_t scope_of(const PacketLimit& limit) {
+    return limit.per == PacketScope::kPrefix ? 1 : 0;
+}
+
+// SplitMix64: spreads what makes a limit what it is over the 64 bits of its salt.
+std::uint64_t stir(std::uint64_t state, std::uint64_t value) {
+    std::uint64_t x = state + value + 0x9e3779b97f4a7c15ULL;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+    return x ^ x >> 31;
+}
+
+std::uint64_t salt_of(std::initializer_list<std::uint64_t> identity) {
+    std::uint64_t salt = 0;
+    for (const std::uint64_t value : identity) salt = stir(salt, value);
+    return salt & ~std::uint64_t{SLUICE_LIMITS_MAX - 1};
+}
+
+std::uint8_t scale_of(std::uint64_t depth) {
+    const auto bits = static_cast<int>(std::bit_width(depth));
+    return static_cast<std::uint8_t>(bits > 16 ? bits - 16 : 0);
+}
+
+Wide burst_ticks(const PacketLimit& limit) {
+    return Wide{limit.burst} * static_cast<std::uint64_t>(limit.rate.window) * SLUICE_TICKS_PER_NS /
+           limit.rate.count;
+}
+
+sluice_limit limit_image(const PacketLimit& limit, std::uint64_t salt) {
+    sluice_limit image{};
+    const std::uint64_t units = limit.count == PacketCount::kBytes ? kMaxFrameBytes : 1;
+    // As many fractional bits as let the largest charge fit in 63 bits; rounded up, so never faster than the
+    // policy.
+    const Wide ticks = Wide{static_cast<std::uint64_t>(limit.rate.window)} * SLUICE_TICKS_PER_NS;
+    Wide interval = 0;
+    for (image.shift = 24;; --image.shift) {
+        interval = ((ticks << image.shift) + limit.rate.count - 1) / limit.rate.count;
+        if (interval * units < Wide{1} << 63 || image.shift == 0) break;
+    }
+    image.salt = salt;
+    image.interval = static_cast<std::uint64_t>(interval);
+    const auto cost = [&](Wide n) {
+        return static_cast<std::uint64_t>(((n * interval - 1) >> image.shift) + 1);
+    };
+    // Each packet's cost is rounded up by less than a tick; the frames of one burst of bytes must still fit
+    // in it.
+    image.depth =
+        limit.count == PacketCount::kBytes ? cost(limit.burst) + limit.burst / 14 : limit.burst * cost(1);
+    image.count = kind_of(limit.count).bit;
+    image.shadow = limit.mode == LimitMode::kShadow;
+    image.scale = scale_of(image.depth);
+    image.reason = limit.per == PacketScope::kPrefix ? static_cast<std::uint8_t>(SLUICE_LIMIT_PREFIX)
+                                                     : kind_of(limit.count).reason;
+    return image;
+}
+
+// The slot that the salt had in the generation before, else the first free one.
+std::uint8_t choose_slot(const sluice_limit_list& list, const sluice_limit_list* previous,
+                         const std::vector<std::uint64_t>& wanted, std::uint64_t salt) {
+    const auto held_before = [&](std::size_t slot) -> std::uint64_t {
+        return previous != nullptr ? previous->limit[slot].salt : 0;
+    };
+    std::optional<std::uint8_t> spare;
+    for (std::uint8_t slot = 0; slot < SLUICE_LIMITS_USER; ++slot) {
+        if (list.limit[slot].salt != 0) continue;
+        if (held_before(slot) == salt) return slot;
+        const bool reserved =
+            held_before(slot) != 0 && std::ranges::find(wanted, held_before(slot)) != wanted.end();
+        if (!spare && !reserved) spare = slot;
+    }
+    return spare.value_or(0);  // check_kernel_policy() bounds the number of limits, so there is one
+}
+
+void plan_limits(const KernelPolicy& policy, const KernelPlanContext& context, KernelPlan& plan) {
+    sluice_policy& image = plan.blocks.front().policy;
+    for (std::size_t scope = 0; scope < 2; ++scope) {
+        const SourcePrefix& grouping = scope == 0 ? context.source_prefix : policy.prefix;
+        std::vector<const PacketLimit*> limits;
+        for (const PacketLimit& limit : policy.limits)
+            if (scope_of(limit) == scope) limits.push_back(&limit);
+        std::ranges::stable_sort(limits, {}, [](const PacketLimit* l) { return kind_of(l->count).rank; });
+
+        std::vector<std::uint64_t> salts;
+        for (const PacketLimit* limit : limits) {
+            std::uint64_t ordinal = 0;  // tells limits apart that differ in nothing but their name
+            const auto salt = [&] {
+                return salt_of({scope, kind_of(limit->count).bit, limit->rate.count,
+                                static_cast<std::uint64_t>(limit->rate.window), limit->burst, grouping.ipv4,
+                                grouping.ipv6, ordinal});
+            };
+            while (std::ranges::find(salts, salt()) != salts.end()) ++ordinal;
+            salts.push_back(salt());
+        }
+        sluice_limit_list& list = image.limits[scope];
+        const sluice_limit_list* previous =
+            context.previous != nullptr ? &context.previous->limits[scope] : nullptr;
+        for (std::size_t i = 0; i < limits.size(); ++i) {
+            const std::uint8_t slot = choose_slot(list, previous, salts, salts[i]);
+            list.limit[slot] = limit_image(*limits[i], salts[i]);
+            list.order[list.used++] = slot;
+            plan.limit_names[scope][slot] = limits[i]->name;
+            const auto depth_ns = static_cast<Nanos>(list.limit[slot].depth >> SLUICE_TICK_SHIFT);
+            if (depth_ns < 2 * context.coarse_tick) image.flags |= SLUICE_POLICY_EXACT_CLOCK;
+        }
+    }
+}
+
+void plan_ban(const KernelPolicy& policy, const KernelPlanContext& context, sluice_policy& image) {
+    if (!policy.ban) return;
+    const auto within = static_cast<std::uint64_t>(policy.ban->within);
+    sluice_limit& counter = image.limits[0].limit[SLUICE_BAN_SLOT];
+    counter.salt = salt_of({0xba, within, context.source_prefix.ipv4, context.source_prefix.ipv6});
+    counter.depth = within << SLUICE_TICK_SHIFT;
+    counter.scale = scale_of(counter.depth);
+    image.ban_after = static_cast<std::uint32_t>(policy.ban->after);
+    image.ban_for_ns = static_cast<std::uint64_t>(policy.ban->duration);
+}
+
+}  // namespace
+
+std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
+                                                   const SourcePrefix& source_prefix) {
+    std::vector<KernelPlanProblem> problems;
+    const auto problem = [&](std::string path, std::string message) {
+        problems.push_back({std::move(path), std::move(message)});
+    };
+    std::array<std::size_t, 2> used{};
+    for (std::size_t i = 0; i < policy.limits.size(); ++i) {
+        const PacketLimit& limit = policy.limits[i];
+        const std::string path = "kernel.limits[" + std::to_string(i) + "]";
+        if (++used[scope_of(limit)] == SLUICE_LIMITS_USER + 1)
+            problem(path, "is one too many: the kernel holds " + std::to_string(SLUICE_LIMITS_USER) +
+                              " limits per " + (scope_of(limit) == 0 ? "source" : "prefix"));
+        if (limit.rate.count == 0 || limit.rate.window <= 0) {
+            problem(path + ".rate", "must be at least 1 in a positive time");
+            continue;
+        }
+        if (limit.rate.count / 256 > static_cast<std::uint64_t>(limit.rate.window))
+            problem(path + ".rate", "is above 256 a nanosecond, the finest the kernel can tell");
+        if (limit.burst == 0)
+            problem(path + ".burst", "must be at least 1");
+        else if (limit.count == PacketCount::kBytes && limit.burst < kFrameBytes)
+            problem(path + ".burst", "is " + std::to_string(limit.burst) + " bytes: less than one frame of " +
+                                         std::to_string(kFrameBytes) + " would never let such a frame pass");
+        else if (burst_ticks(limit) >> SLUICE_TICK_SHIFT > Wide{static_cast<std::uint64_t>(kLongestBurst)})
+            problem(path + ".burst", "takes more than 200 days to refill at this rate");
+    }
+    if (policy.ban) {
+        if (policy.ban->after == 0 || policy.ban->after > kMostDrops)
+            problem("kernel.ban.after", "must be 1 to " + std::to_string(kMostDrops));
+        if (policy.ban->within < kMillisecond || policy.ban->within > kLongestBurst)
+            problem("kernel.ban.within", "must be one millisecond to 200 days");
+        if (policy.ban->duration <= 0) problem("kernel.ban.for", "must be above zero");
+    }
+    if (source_prefix.ipv4 < 1 || source_prefix.ipv4 > 32) problem("source_prefix.ipv4", "must be 1 to 32");
+    if (source_prefix.ipv6 < 1 || source_prefix.ipv6 > 128) problem("source_prefix.ipv6", "must be 1 to 128");
+    if (policy.prefix.ipv4 > 32) problem("kernel.prefix.ipv4", "must be 0 to 32");
+    if (policy.prefix.ipv6 > 128) problem("kernel.prefix.ipv6", "must be 0 to 128");
+    for (const auto& [path, list] : {std::pair{"kernel.allow", &policy.allow}, {"kernel.deny", &policy.deny}})
+        if (2 * list->prefixes.size() + 1 > kMaxBoundaries)
+            problem(path, "holds more than " + std::to_string(kMaxBoundaries / 2) + " prefixes");
+    return problems;
+}
+
+KernelPlan make_kernel_plan(const KernelPolicy& policy, const KernelPlanContext& context) {
+    KernelPlan plan;
+    plan.blocks.resize(SLUICE_BLOCK_SETS);
+    for (sluice_block& block : plan.blocks) std::memset(&block, 0, sizeof block);
+    sluice_policy& image = plan.blocks.front().policy;
+
+    image.generation = context.generation;
+    if (policy.mode != KernelMode::kOff) image.flags |= SLUICE_POLICY_JUDGE;
+    if (policy.mode == KernelMode::kShadow) image.flags |= SLUICE_POLICY_SHADOW;
+    if (!policy.ports.empty()) image.flags |= SLUICE_POLICY_PORTS;
+    for (const std::uint16_t port : policy.ports) {
+        constexpr unsigned kBitsPerBlock = SLUICE_BLOCK_BYTES * 8;
+        sluice_block& block = plan.blocks[SLUICE_BLOCK_PORTS + port / kBitsPerBlock];
+        block.port_bits[port % kBitsPerBlock / 64] |= 1ULL << (port % 64);
+    }
+    for (const bool ipv4 : {true, false}) {
+        const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
+        image.source_length[family] = ipv4 ? context.source_prefix.ipv4 : context.source_prefix.ipv6;
+        image.source_mask[family] = mask_of(ipv4, image.source_length[family]);
+        image.prefix_mask[family] = mask_of(ipv4, ipv4 ? policy.prefix.ipv4 : policy.prefix.ipv6);
+    }
+    plan_limits(policy, context, plan);
+    plan_ban(policy, context, image);
+
+    // A ban falls on a whole source, so what must not be banned is every source that holds such an address.
+    std::vector<IpPrefix> never_ban;
+    for (const IpPrefix& prefix : context.never_ban) {
+        const IpPrefix source = context.source_prefix.of(prefix.address());
+        never_ban.push_back(prefix.length() > source.length() ? source : prefix);
+    }
+    for (const bool ipv4 : {true, false}) {
+        const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
+        // append_prefix_set() may move the blocks: what it returns is assigned through blocks, not through
+        // `image`.
+        const auto place = [&](const std::vector<IpPrefix>& prefixes) {
+            return append_prefix_set(prefix_boundaries(prefixes, ipv4), plan.blocks);
+        };
+        const sluice_prefix_set allow = place(policy.allow.prefixes);
+        const sluice_prefix_set deny = place(policy.deny.prefixes);
+        const sluice_prefix_set never = place(never_ban);
+        sluice_policy& placed = plan.blocks.front().policy;
+        placed.allow[family] = allow;
+        placed.deny[family] = deny;
+        placed.never_ban[family] = never;
+    }
+    return plan;
+}
+
+}  // namespace sluice

@@ -1,0 +1,257 @@
+#include "kernel/kernel_tables.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <net/if.h>
+#include <time.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "kernel/abi_convert.hpp"
+#include "kernel/source_reader.hpp"
+
+namespace sluice {
+namespace {
+
+constexpr std::size_t kMostEventsPerDrain = 4096;
+constexpr Nanos kDecayEvery = kMinute;
+constexpr std::size_t kCountEvery = 64;  // sets looked at for maps(): half a MiB of 32
+
+Nanos coarse_tick() {
+    timespec resolution{};
+    ::clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+    return resolution.tv_sec * kSecond + resolution.tv_nsec;
+}
+
+// The blocks as an inner map, ready to be seen by the program.
+Result<UniqueFd> make_policy_map(const std::vector<sluice_block>& blocks) {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+    UniqueFd map{bpf_map_create(BPF_MAP_TYPE_ARRAY, "policy_blocks", sizeof(std::uint32_t),
+                                SLUICE_BLOCK_BYTES, static_cast<std::uint32_t>(blocks.size()), &options)};
+    if (!map) return system_error("create map", "policy_blocks", errno);
+    const std::size_t bytes = blocks.size() * sizeof(sluice_block);
+    auto memory = MappedMemory::of_map(map.get(), bytes, "policy_blocks");
+    if (!memory) return memory.error();
+    std::ranges::copy(blocks, memory->as<sluice_block>().begin());
+    return map;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KernelTables>> KernelTables::open(SharedMaps maps) {
+    auto bans = BanTable::open(maps);
+    if (!bans) return bans.error();
+    std::unique_ptr<KernelTables> tables{new KernelTables{std::move(maps), std::move(*bans)}};
+    struct Mapped {
+        MappedMemory KernelTables::*memory;
+        const UniqueFd& fd;
+        const char* name;
+    };
+    const SharedMaps& held = tables->maps_;
+    for (const Mapped& one : {Mapped{&KernelTables::control_, held.control, "control"},
+                              Mapped{&KernelTables::sources_, held.sources, "sources"},
+                              Mapped{&KernelTables::prefixes_, held.prefixes, "prefixes"},
+                              Mapped{&KernelTables::talkers_, held.talkers, "talkers"}}) {
+        const auto shape = shape_of(one.fd.get(), one.name);
+        if (!shape) return shape.error();
+        auto memory = MappedMemory::of_map(one.fd.get(), std::size_t{shape->value_bytes} * shape->max_entries,
+                                           one.name);
+        if (!memory) return memory.error();
+        tables.get()->*one.memory = std::move(*memory);
+    }
+    const auto on_sample = [](void* context, void* data, std::size_t bytes) {
+        auto& self = *static_cast<KernelTables*>(context);
+        sluice_event event{};
+        if (bytes < sizeof event) return 0;
+        std::memcpy(&event, data, sizeof event);
+        self.on_event_(self.to_event(event));
+        return ++self.drained_ < kMostEventsPerDrain ? 0 : -ECANCELED;
+    };
+    tables->ring_ = ring_buffer__new(held.events.get(), on_sample, tables.get(), nullptr);
+    if (tables->ring_ == nullptr) return system_error("open ring buffer", "events", errno);
+    if (const auto read = tables->read_standing_policy(); !read) return read.error();
+    return tables;
+}
+
+KernelTables::~KernelTables() {
+    ring_buffer__free(ring_);
+}
+
+Result<> KernelTables::read_standing_policy() {
+    const std::uint32_t first = 0;
+    std::uint32_t id = 0;
+    if (bpf_map_lookup_elem(maps_.policy.get(), &first, &id) != 0) return {};  // none yet
+    const UniqueFd inner{bpf_map_get_fd_by_id(id)};
+    if (!inner) return system_error("open map", "policy_blocks", errno);
+    sluice_block block{};
+    const int error = bpf_map_lookup_elem(inner.get(), &first, &block);
+    if (error != 0) return system_error("read map", "policy_blocks", -error);
+    standing_ = block.policy;
+    generation_ = block.policy.generation;
+    return {};
+}
+
+Result<> KernelTables::apply(const KernelPolicy& policy, const SourcePrefix& source_prefix,
+                             const std::vector<IpPrefix>& never_ban, std::uint64_t generation) {
+    if (const auto problems = check_kernel_policy(policy, source_prefix); !problems.empty())
+        return Error{ErrorCode::kInvalid, problems.front().path + " " + problems.front().message};
+    KernelPlanContext context;
+    context.source_prefix = source_prefix;
+    context.never_ban = never_ban;
+    context.generation = generation;
+    context.coarse_tick = coarse_tick();
+    context.previous = standing_ ? &*standing_ : nullptr;
+    KernelPlan plan = make_kernel_plan(policy, context);
+
+    const auto map = make_policy_map(plan.blocks);
+    if (!map) return map.error();
+    if (const auto set = bans_.set_source_lengths(source_prefix); !set) return set.error();
+    const std::uint32_t first = 0;
+    const int fd = map->get();
+    const int error = bpf_map_update_elem(maps_.policy.get(), &first, &fd, BPF_ANY);
+    if (error != 0) return system_error("put in force", "policy", -error);
+
+    generation_ = generation;
+    standing_ = plan.policy();
+    plan.blocks.resize(1);
+    previous_ = std::exchange(plan_, std::move(plan));
+    allow_ = PrefixSet{policy.allow.prefixes};
+    deny_ = PrefixSet{policy.deny.prefixes};
+    never_ban_ = PrefixSet{never_ban};
+    return lift_protected();
+}
+
+Result<> KernelTables::lift_protected() {
+    const auto standing = bans_.list(monotonic_now());
+    if (!standing) return standing.error();
+    for (const Ban& ban : *standing)
+        if (allow_.overlaps(ban.source) || never_ban_.overlaps(ban.source))
+            if (const auto lifted = bans_.lift(ban.source);
+                !lifted && lifted.error().code != ErrorCode::kNotFound)
+                return lifted.error();
+    return {};
+}
+
+Result<> KernelTables::ban(const BanRequest& request) {
+    const auto refuse = [&](const char* why) {
+        return Error{ErrorCode::kConflict, "ban " + request.source.to_string() + ": " + why};
+    };
+    if (allow_.overlaps(request.source)) return refuse("holds an address of the policy's allow list");
+    if (never_ban_.overlaps(request.source)) return refuse("holds a trusted proxy");
+    return bans_.place(request, monotonic_now());
+}
+
+std::vector<Ban> KernelTables::tick() {
+    const Nanos now = monotonic_now();
+    if (now >= next_decay_) {
+        if (next_decay_ != 0) decay_top(talkers_);
+        next_decay_ = now + kDecayEvery;
+    }
+    return bans_.sweep(now);
+}
+
+int KernelTables::event_fd() const {
+    return ring_buffer__epoll_fd(ring_);
+}
+
+std::size_t KernelTables::drain(const std::function<void(const KernelEvent&)>& on_event) {
+    on_event_ = on_event;
+    drained_ = 0;
+    static_cast<void>(ring_buffer__consume(ring_));  // negative only when our own bound stopped it
+    on_event_ = nullptr;
+    return drained_;
+}
+
+std::string KernelTables::limit_name(const sluice_event& event) const {
+    if (event.limit >= SLUICE_LIMITS_MAX || event.scope > 1) return {};
+    for (const auto* plan : {&plan_, &previous_})
+        if (plan->has_value() && (*plan)->policy().generation == event.generation)
+            return (*plan)->limit_names[event.scope][event.limit];
+    return {};
+}
+
+KernelEvent KernelTables::to_event(const sluice_event& event) const {
+    KernelEvent out;
+    const bool ban = event.kind == SLUICE_EVENT_BAN;
+    out.kind = ban ? KernelEvent::Kind::kBanBegan : KernelEvent::Kind::kDropSample;
+    out.time = static_cast<Nanos>(event.time_ns);
+    std::array<char, IF_NAMESIZE> name{};
+    if (::if_indextoname(event.ifindex, name.data()) != nullptr) out.interface = name.data();
+    out.address = from_abi(event.address);
+    if (ban) out.source = IpPrefix{out.address, event.ban_length};
+    out.reason = kernel_reasons()[std::min<std::size_t>(event.reason, SLUICE_INTERNAL_ERROR)].name;
+    out.limit = limit_name(event);
+    out.shadow = event.shadow != 0;
+    out.protocol = event.protocol;
+    out.destination_port = event.destination_port;
+    out.length_bytes = event.length_bytes;
+    out.ban_duration = static_cast<Nanos>(event.ban_for_ns);
+    return out;
+}
+
+std::vector<MapUsage> KernelTables::maps() const {
+    const Nanos now = monotonic_now();
+    const sluice_limit_list none{};
+    const auto table = [&](const char* name, const MappedMemory& memory, std::size_t scope) {
+        const sluice_limit_list& limits = standing_ ? standing_->limits[scope] : none;
+        return MapUsage{name, count_entries(memory, limits, now, kCountEvery),
+                        memory.as<sluice_set>().size() * SLUICE_WAYS};
+    };
+    return {
+        {"bans", bans_.entries(), bans_.capacity()},
+        table("sources", sources_, 0),
+        table("prefixes", prefixes_, 1),
+        {"policy", generation_ != 0 ? 1U : 0U, 1},
+    };
+}
+
+std::vector<TopSource> KernelTables::top(TopBy by, std::size_t count) const {
+    return read_top(talkers_, by, count);
+}
+
+Result<SourceVerdict> KernelTables::explain(const IpAddress& address) const {
+    SourceVerdict result{.verdict = "pass", .reason = "passed", .ban = std::nullopt, .limits = {}};
+    if (!plan_ || (plan_->policy().flags & SLUICE_POLICY_JUDGE) == 0) {
+        result.reason = "unprotected";
+        return result;
+    }
+    const Nanos now = monotonic_now();
+    auto limits = read_limits(maps_, control_.as<sluice_control>().front(), *plan_, address, now);
+    if (!limits) return limits.error();
+    result.limits = std::move(*limits);
+    result.ban = bans_.covering(address, now);
+    const auto drop = [&](std::string_view reason) {
+        const bool shadow = (plan_->policy().flags & SLUICE_POLICY_SHADOW) != 0;
+        result.verdict = shadow ? "pass" : "drop";
+        result.reason = shadow ? "shadow" : reason;
+    };
+    if (allow_.contains(address)) {
+        result.reason = "allowed";
+    } else if (deny_.contains(address)) {
+        drop("denied");
+    } else if (result.ban) {
+        drop("banned");
+    } else {
+        // Limits that count every packet speak for an ordinary one; the others are listed with what is left
+        // of them.
+        const sluice_policy& policy = plan_->policy();
+        std::size_t index = 0;
+        for (const sluice_limit_list& list : policy.limits)
+            for (std::uint32_t i = 0; i < list.used; ++i, ++index) {
+                const sluice_limit& limit = list.limit[list.order[i]];
+                const bool every = (limit.count & (SLUICE_COUNT_PACKETS | SLUICE_COUNT_BYTES)) != 0;
+                if (!every || result.limits[index].available > 0) continue;
+                if (limit.shadow == 0) {
+                    drop(kernel_reasons()[limit.reason].name);
+                    return result;
+                }
+                result.reason = "shadow";
+            }
+    }
+    return result;
+}
+
+}  // namespace sluice

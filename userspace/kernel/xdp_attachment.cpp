@@ -1,0 +1,125 @@
+#include "kernel/xdp_attachment.hpp"
+
+#include <bpf/bpf.h>
+#include <net/if.h>
+
+#include <array>
+#include <filesystem>
+
+#include "kernel/pins.hpp"
+#include "kernel/xdp_program.hpp"
+
+namespace sluice {
+namespace {
+
+// Of the shared pins; zeros if they can't be read.
+struct SharedFacts {
+    std::uint32_t abi_version = 0;
+    std::uint64_t generation = 0;
+};
+
+SharedFacts read_shared(const Pins& pins) {
+    SharedFacts facts;
+    const std::uint32_t first = 0;
+    const auto control = Pins::get(pins.directory() + "/control");
+    if (!control || !*control) return facts;
+    const auto shape = shape_of(control->get(), "control");
+    if (!shape || shape->value_bytes != sizeof(sluice_control)) return facts;
+    sluice_control value{};
+    if (bpf_map_lookup_elem(control->get(), &first, &value) != 0 || value.magic != SLUICE_ABI_MAGIC)
+        return facts;
+    facts.abi_version = value.abi_version;
+    if (facts.abi_version != SLUICE_ABI_VERSION) return facts;
+
+    const auto policy = Pins::get(pins.directory() + "/policy");
+    std::uint32_t id = 0;
+    if (!policy || !*policy || bpf_map_lookup_elem(policy->get(), &first, &id) != 0) return facts;
+    const UniqueFd inner{bpf_map_get_fd_by_id(id)};
+    sluice_block block{};
+    if (inner && bpf_map_lookup_elem(inner.get(), &first, &block) == 0)
+        facts.generation = block.policy.generation;
+    return facts;
+}
+
+std::string name_of(unsigned ifindex) {
+    std::array<char, IF_NAMESIZE> name{};
+    return ::if_indextoname(ifindex, name.data()) != nullptr ? name.data() : "";
+}
+
+}  // namespace
+
+Result<std::vector<XdpAttachment>> show_xdp_attachments() {
+    const auto pins = Pins::of_this_netns();
+    if (!pins) return pins.error();
+    std::vector<XdpAttachment> found;
+    const std::vector<unsigned> interfaces = pins->interfaces();
+    if (interfaces.empty()) return found;
+    const auto lock = pins->try_lock();
+    if (!lock) return lock.error();
+    const SharedFacts facts = read_shared(*pins);
+    for (const unsigned ifindex : interfaces) {
+        XdpAttachment& one = found.emplace_back();
+        one.pin_directory = pins->interface_directory(ifindex);
+        one.state.ifindex = ifindex;
+        one.state.name = name_of(ifindex);
+        one.abi_version = facts.abi_version;
+        one.generation = facts.generation;
+        one.daemon_alive = !*lock;
+        if (one.state.name.empty()) {
+            one.state.note = "the interface is gone";
+            continue;
+        }
+        const auto attached = look_at_interface(ifindex, one.state.name);
+        if (!attached) return attached.error();
+        one.state.attached = attached->ours;
+        one.state.mode = attached->generic ? "generic" : "native";
+        one.state.via = attached->dispatcher ? "dispatcher" : "plain";
+        one.program_id = attached->our_id;
+        if (!attached->ours)
+            one.state.note = attached->program_id == 0
+                                 ? "no program is attached"
+                                 : "the program '" + attached->name + "' is attached instead";
+        const auto counters = Pins::get(one.pin_directory + "/counters");
+        if (!counters || !*counters || facts.abi_version != SLUICE_ABI_VERSION) continue;
+        if (const auto sum = read_counters(counters->get()))
+            for (std::size_t i = 0; i < kKernelReasons; ++i)
+                one.reasons[i] = {sum->reason[i].packets, sum->reason[i].bytes};
+    }
+    return found;
+}
+
+Result<std::vector<std::string>> detach_xdp(const std::string& interface_or_empty, bool force) {
+    const auto pins = Pins::of_this_netns();
+    if (!pins) return pins.error();
+    const auto lock = pins->try_lock();
+    if (!lock) return lock.error();
+    if (!*lock && !force)
+        return Error{ErrorCode::kConflict,
+                     "detach: a live sluiced holds the interfaces; stop it, or use force"};
+
+    std::vector<std::string> done;
+    for (const unsigned ifindex : pins->interfaces()) {
+        const std::string name = name_of(ifindex);
+        if (!interface_or_empty.empty() && name != interface_or_empty) continue;
+        if (!name.empty()) {
+            const auto attached = look_at_interface(ifindex, name);
+            if (!attached) return attached.error();
+            if (const auto gone = detach_xdp_program(ifindex, name); !gone) return gone.error();
+            done.push_back(attached->ours ? "detached from " + name : "nothing of ours ran on " + name);
+        }
+        if (const auto removed = pins->remove_interface(ifindex); !removed) return removed.error();
+        done.push_back("removed the pins of " + (name.empty() ? "a vanished interface" : name));
+    }
+    if (done.empty() && !(interface_or_empty.empty() && std::filesystem::exists(pins->directory())))
+        return Error{ErrorCode::kNotFound,
+                     interface_or_empty.empty()
+                         ? "detach: nothing of Sluice is pinned in this network namespace"
+                         : "detach: nothing of Sluice is pinned for " + interface_or_empty};
+    if (pins->interfaces().empty()) {
+        if (const auto removed = pins->remove_shared(); !removed) return removed.error();
+        done.push_back("removed " + pins->directory());
+    }
+    return done;
+}
+
+}  // namespace sluice

@@ -1,0 +1,118 @@
+#include "kernel/xdp_program.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+
+#include "bpf/sluice_xdp.skel.h"
+
+namespace sluice {
+namespace {
+
+// libbpf and libxdp speak through one callback; what they warn of explains the error that follows it.
+std::string& last_warnings() {
+    static thread_local std::string text;
+    return text;
+}
+
+int keep_warning(libbpf_print_level level, const char* format, va_list arguments) {
+    if (level != LIBBPF_WARN) return 0;
+    std::array<char, 512> line{};
+    std::vsnprintf(line.data(), line.size(), format, arguments);
+    if (last_warnings().size() < 4096) last_warnings() += line.data();
+    return 0;
+}
+
+std::string verifier_tail() {
+    std::string text = last_warnings();
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    for (char& c : text)
+        if (c == '\n') c = ' ';
+    return text;
+}
+
+Result<UniqueFd> duplicate(int fd, const char* what) {
+    UniqueFd copy{::fcntl(fd, F_DUPFD_CLOEXEC, 3)};
+    if (!copy) return system_error("keep", what, errno);
+    return copy;
+}
+
+}  // namespace
+
+std::uint64_t xdp_object_hash() {
+    std::size_t bytes = 0;
+    const auto* data = static_cast<const unsigned char*>(sluice_xdp__elf_bytes(&bytes));
+    std::uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a
+    for (std::size_t i = 0; i < bytes; ++i) hash = (hash ^ data[i]) * 0x100000001b3ULL;
+    return hash;
+}
+
+void XdpObject::Destroy::operator()(sluice_xdp* skeleton) const {
+    sluice_xdp__destroy(skeleton);
+}
+
+Result<XdpObject> XdpObject::open(const SharedMaps& shared, int counters_fd, const TableSizes& sizes) {
+    libbpf_set_print(keep_warning);
+    last_warnings().clear();
+    XdpObject object;
+    object.skeleton_.reset(sluice_xdp__open());
+    sluice_xdp* skeleton = object.skeleton_.get();
+    if (skeleton == nullptr) return system_error("open", "BPF object", errno);
+
+    bpf_map__set_max_entries(skeleton->maps.sources, std::bit_ceil(sizes.source_sets));
+    bpf_map__set_max_entries(skeleton->maps.prefixes, std::bit_ceil(sizes.prefix_sets));
+    bpf_map__set_max_entries(skeleton->maps.bans, std::bit_ceil(sizes.bans));
+    bpf_map__set_max_entries(skeleton->maps.ban_filter, 2 * std::bit_ceil(sizes.bans));
+    for (const SharedMaps::Named& named : SharedMaps::all()) {
+        const int fd = (shared.*named.fd).get();
+        if (fd < 0) continue;
+        bpf_map* map = bpf_object__find_map_by_name(skeleton->obj, named.name);
+        if (const int error = bpf_map__reuse_fd(map, fd); error != 0)
+            return system_error("share map", named.name, -error);
+    }
+    if (counters_fd >= 0)
+        if (const int error = bpf_map__reuse_fd(skeleton->maps.counters, counters_fd); error != 0)
+            return system_error("share map", "counters", -error);
+    return object;
+}
+
+Result<> XdpObject::load() {
+    last_warnings().clear();
+    const int error = sluice_xdp__load(skeleton_.get());
+    if (error == 0) return {};
+    Error failure = system_error("load", "XDP program", -error);
+    if (const std::string why = verifier_tail(); !why.empty()) failure.message += " (" + why + ")";
+    return failure;
+}
+
+Result<> XdpObject::create_maps() {
+    bpf_program__set_autoload(skeleton_->progs.sluice_xdp, false);
+    return load();
+}
+
+Result<UniqueFd> XdpObject::program() const {
+    return duplicate(bpf_program__fd(skeleton_->progs.sluice_xdp), "program");
+}
+
+Result<UniqueFd> XdpObject::counters() const {
+    return duplicate(bpf_map__fd(skeleton_->maps.counters), "counters");
+}
+
+Result<SharedMaps> XdpObject::maps() const {
+    SharedMaps maps;
+    for (const SharedMaps::Named& named : SharedMaps::all()) {
+        auto fd =
+            duplicate(bpf_map__fd(bpf_object__find_map_by_name(skeleton_->obj, named.name)), named.name);
+        if (!fd) return fd.error();
+        maps.*named.fd = std::move(*fd);
+    }
+    return maps;
+}
+
+}  // namespace sluice
