@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -42,6 +43,18 @@ TEST(Schema, KnowsTheKeysOfTheReader) {
     std::set<std::string> of_reader;
     for (const PolicyKey& key : kPolicyKeys) of_reader.insert(key_line(key.section, key.name, key.required));
     EXPECT_EQ(of_schema, of_reader);
+}
+
+TEST(Schema, TheReferenceNamesEveryKey) {
+    std::ifstream file{SLUICE_SOURCE_DIR "/docs/policy.md"};
+    const std::string text{std::istreambuf_iterator<char>{file}, {}};
+    for (const PolicyKey& key : kPolicyKeys) {
+        const std::string name{key.name};
+        EXPECT_TRUE(text.find("`" + name + "`") != std::string::npos ||
+                    text.find("{" + name + ": ") != std::string::npos ||
+                    text.find(", " + name + ": ") != std::string::npos)
+            << key.section << " " << name;
+    }
 }
 
 template <class E, std::size_t N>
