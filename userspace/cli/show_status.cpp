@@ -31,6 +31,23 @@ void line(const Screen& screen, std::string_view label, const std::string& text,
                << "\n";
 }
 
+// A table after lines, if it has rows.
+void print_below(const TextTable& table, const Screen& screen) {
+    if (table.empty()) return;
+    screen.out << "\n";
+    table.print(screen.out, screen.colours);
+}
+
+Colour colour_of_rest(const Json& limit, std::string_view field) {
+    const auto rest = number_at(limit, field);
+    return rest && *rest <= 0 ? Colour::kBad : Colour::kNone;
+}
+
+void show_troubles(const Json& answer, const Screen& screen) {
+    for (const auto& trouble : array_at(answer, "troubles"))
+        line(screen, "trouble", text_at(trouble, ""), Colour::kBad);
+}
+
 // A service is a word, or an object with the word under "status".
 void add_service(TextTable& table, const std::string& name, const Json& service) {
     if (service.is_object() && !service.contains("status")) {
@@ -79,10 +96,7 @@ void show_interfaces(const Json& interfaces, const Screen& screen) {
         }
         if (!seen) table.add({name, mode, {"-"}, {"0"}, {"0"}});
     }
-    if (!table.empty()) {
-        screen.out << "\n";
-        table.print(screen.out, screen.colours);
-    }
+    print_below(table, screen);
 }
 
 }  // namespace
@@ -91,13 +105,12 @@ void show_health(const Json& answer, const Screen& screen) {
     const std::string status = text_at(answer, "status");
     line(screen, "status", status, colour_of_state(status));
     line(screen, "at", text_at(answer, "timestamp"));
+    show_troubles(answer, screen);
     const Json& services = value_at(answer, "services");
     TextTable table{{"SERVICE", "STATUS", ">LATENCY MS", "REASON"}};
     if (services.is_object())
         for (const auto& [name, service] : services.items()) add_service(table, printable(name), service);
-    if (table.empty()) return;
-    screen.out << "\n";
-    table.print(screen.out, screen.colours);
+    print_below(table, screen);
 }
 
 ExitCode health_outcome(const Json& answer) {
@@ -116,10 +129,14 @@ void show_status(const Json& answer, const Screen& screen) {
              text_at(answer, "policy.applied_at"));
     if (const std::string deadline = text_at(answer, "policy.confirm_deadline"); deadline != "-")
         line(screen, "", "unconfirmed: goes back by itself at " + deadline, Colour::kWarn);
-    const bool up = true_at(answer, "ledger.up");
-    line(screen, "ledger", text_at(answer, "ledger.kind") + (up ? ", up" : ", down"),
-         up ? Colour::kNone : Colour::kBad);
+    line(screen, "ledger",
+         text_at(answer, "ledger.kind") + (true_at(answer, "ledger.up") ? ", up" : ", down"));
+    if (value_at(answer, "gateway").is_object())
+        line(screen, "gateway",
+             text_at(answer, "gateway.requests") + " requests, " + text_at(answer, "gateway.open") +
+                 " connections open, " + text_at(answer, "gateway.upstream_failures") + " upstream failures");
     line(screen, "bans", text_at(answer, "bans"));
+    show_troubles(answer, screen);
     show_interfaces(array_at(answer, "interfaces"), screen);
 }
 
@@ -141,18 +158,37 @@ void show_explain(const Json& answer, const Screen& screen) {
     line(screen, "verdict", verdict, colour_of_verdict(verdict));
     for (const auto* field : {"reason", "route", "class"})
         if (const std::string text = text_at(answer, field); text != "-") line(screen, field, text);
-    TextTable table{{"LIMIT", "KEY", "RATE", ">USED", ">REMAINING"}};
-    for (const auto& charge : array_at(answer, "charges")) {
-        const bool spent = number_at(charge, "remaining") == 0;
-        table.add({{text_at(charge, "limit")},
-                   {text_at(charge, "key")},
-                   {text_at(charge, "rate")},
-                   {text_at(charge, "used")},
-                   {text_at(charge, "remaining"), spent ? Colour::kBad : Colour::kNone}});
-    }
-    if (table.empty()) return;
+    if (const std::string wait = duration_at(answer, "retry_after_s"); wait != "-")
+        line(screen, "retry in", wait);
+    TextTable charges{{"LIMIT", "KEY", "RATE", ">USED", ">REMAINING", "MODE"}};
+    for (const auto& charge : array_at(answer, "charges"))
+        charges.add({{text_at(charge, "limit")},
+                     {text_at(charge, "key")},
+                     {text_at(charge, "rate")},
+                     {text_at(charge, "used")},
+                     {text_at(charge, "remaining"), colour_of_rest(charge, "remaining")},
+                     {text_at(charge, "mode")}});
+    print_below(charges, screen);
+
+    const Json& kernel = value_at(answer, "kernel");
+    if (!kernel.is_object()) return;
     screen.out << "\n";
-    table.print(screen.out, screen.colours);
+    if (const std::string error = text_at(kernel, "error"); error != "-")
+        line(screen, "kernel", error, Colour::kBad);
+    if (const std::string packets = text_at(kernel, "verdict"); packets != "-")
+        line(screen, "packets", packets + ": " + text_at(kernel, "reason"), colour_of_verdict(packets));
+    if (value_at(kernel, "ban").is_object())
+        line(screen, "ban",
+             text_at(kernel, "ban.reason") + ", by " + text_at(kernel, "ban.origin") + ", expires in " +
+                 duration_at(kernel, "ban.expires_in_s"));
+    TextTable limits{{"PACKET LIMIT", "KEY", ">BURST", ">AVAILABLE", "MODE"}};
+    for (const auto& limit : array_at(kernel, "limits"))
+        limits.add({{text_at(limit, "limit")},
+                    {text_at(limit, "key")},
+                    {text_at(limit, "burst")},
+                    {text_at(limit, "available"), colour_of_rest(limit, "available")},
+                    {text_at(limit, "mode")}});
+    print_below(limits, screen);
 }
 
 std::string event_line(const Json& event, bool colours_on) {

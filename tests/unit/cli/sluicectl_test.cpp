@@ -198,6 +198,40 @@ TEST(Sluicectl, AnAnswerThatIsNoProblemDocumentIsStillAnError) {
     EXPECT_EQ(ask(answer(200, "surprise"), {"status"}).code, 1);
 }
 
+TEST(Sluicectl, ExplainShowsRequestAndPacketLimits) {
+    const Outcome outcome =
+        ask(answer(200, R"({"verdict":"dropped","reason":"banned","route":"ai","class":"ai",
+        "retry_after_s":75,"charges":[{"limit":"ai","key":"jane","rate":"100/h","used":100,"remaining":0,"mode":"enforce"}],
+        "kernel":{"verdict":"drop","reason":"banned","limits":[{"limit":"syn","key":"192.0.2.1","burst":200,
+        "available":199,"mode":"enforce"}],"ban":{"reason":"scraping","origin":"operator","expires_in_s":59.5}}})"),
+            {"explain", "--ip", "192.0.2.1"});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_EQ(outcome.out,
+              "verdict   dropped\n"
+              "reason    banned\n"
+              "route     ai\n"
+              "class     ai\n"
+              "retry in  1m15s\n"
+              "\n"
+              "LIMIT  KEY   RATE   USED  REMAINING  MODE\n"
+              "ai     jane  100/h   100          0  enforce\n"
+              "\n"
+              "packets   drop: banned\n"
+              "ban       scraping, by operator, expires in 59s\n"
+              "\n"
+              "PACKET LIMIT  KEY        BURST  AVAILABLE  MODE\n"
+              "syn           192.0.2.1    200        199  enforce\n");
+}
+
+TEST(Sluicectl, TroublesAreShown) {
+    const std::string body = R"({"status":"degraded","troubles":["ledger: disk full"],"services":{}})";
+    for (const auto* verb : {"status", "health"}) {
+        const Outcome outcome = ask(answer(200, body), {verb});
+        EXPECT_EQ(outcome.code, 0) << verb << ": a degraded host still serves";
+        EXPECT_NE(outcome.out.find("trouble   ledger: disk full\n"), std::string::npos) << outcome.out;
+    }
+}
+
 TEST(Sluicectl, MissingFieldsShowAsDashes) {
     const Outcome outcome = ask(answer(200, R"({"interfaces":[{}],"policy":null})"), {"status"});
     EXPECT_EQ(outcome.code, 0);
