@@ -13,11 +13,18 @@ namespace {
 
 constexpr mdb_mode_t kFileMode = 0600;  // the key secret is in it
 
-// Codes that a whole file does not give rise to, and that we do not by misuse.
+// LMDB's own codes but for those a whole file may answer too: what they say of it can't be, or it is not
+// LMDB's.
 bool says_damaged(int code) {
-    return code == MDB_INVALID || code == MDB_VERSION_MISMATCH || code == MDB_CORRUPTED ||
-           code == MDB_PAGE_NOTFOUND || code == MDB_INCOMPATIBLE || code == MDB_BAD_DBI ||
-           code == MDB_BAD_TXN || code == MDB_PAGE_FULL || code == MDB_CURSOR_FULL;
+    switch (code) {
+        case MDB_NOTFOUND:
+        case MDB_MAP_FULL:
+        case MDB_TXN_FULL:
+        case MDB_PANIC:
+            return false;
+        default:
+            return code < 0;
+    }
 }
 
 }  // namespace

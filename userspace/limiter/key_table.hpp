@@ -46,6 +46,8 @@ class KeyTable {
     void replace(KeyWindow* window);
     // Destroys the key's window. The key is in the table.
     void erase(const KeyHash& key);
+    // The key's window expires sooner than it did.
+    void expires_sooner(const KeyHash& key) { bucket_of(key)->expires_s = 0; }
     // Moves all keys to a larger array and returns the former one, to be freed outside the lock.
     Buckets grow(Buckets larger);
 

@@ -139,6 +139,11 @@ Limiter::Shard& Limiter::shard_of(const KeyHash& key) const {
 Admission Limiter::admit(std::span<const Charge> charges, Nanos now, std::span<ChargeResult> results) {
     if (charges.size() > kMaxCharges) return refuse_all(results);
     Request request{*this, charges, now};
+    // Before any counter is held: reclaiming frees counters.
+    for (std::size_t i = 0; i < charges.size(); ++i) {
+        Shard& shard = *request.places[i].shard;
+        if (!has_room(shard) && shard.table.find(charges[i].key) == nullptr) shard.reclaim(kReclaimStep);
+    }
     for (std::size_t i = 0; i < charges.size(); ++i) {
         Request::Place& place = request.places[i];
         place.window = place.shard->table.find(charges[i].key);
@@ -191,15 +196,13 @@ void Limiter::make_places(Request& request, Nanos now, std::span<ChargeResult> r
     }
 }
 
+bool Limiter::has_room(const Shard& shard) const {
+    return shard.table.has_room() && shard.table.size() < config_.max_keys &&
+           shard.bytes() + KeyWindow::bytes(kFirstRuns) <= config_.max_bytes;
+}
+
 KeyWindow* Limiter::add_key(Shard& shard, const KeyHash& key) {
-    const auto room = [&] {
-        return shard.table.has_room() && shard.table.size() < config_.max_keys &&
-               shard.bytes() + KeyWindow::bytes(kFirstRuns) <= config_.max_bytes;
-    };
-    if (!room()) {
-        shard.reclaim(kReclaimStep);
-        if (!room()) return nullptr;
-    }
+    if (!has_room(shard)) return nullptr;
     KeyWindow* const window = KeyWindow::create(key, kFirstRuns);
     if (window != nullptr) shard.insert(*window);
     return window;
@@ -218,7 +221,7 @@ void Limiter::spend(Request& request, std::span<ChargeResult> results) {
         Request::Place& place = request.places[i];
         const Nanos now = request.time(i);
         if (!place.overflow) {
-            // An earlier charge of the request may have moved it to a larger block, or a reclaim its bucket.
+            // An earlier charge of the request may have moved it to a larger block.
             place.window = place.shard->table.find(charge.key);
             make_room(*place.shard, place.window, charge.rate, now);
             if (config_.track_changes) place.shard->mark_changed(*place.window);

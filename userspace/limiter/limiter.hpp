@@ -9,6 +9,8 @@
 //
 // Memory is bounded. When a shard is full, expired keys are reclaimed step by step; if there are none, new
 // keys share one counter for each limit, with that limit's own rate: strict, counted in stats(), never open.
+// A key that got through by it and then finds room begins with an empty counter of its own: the one case in
+// which a window can hold more than its limit, by at most one limit's worth for all such keys together.
 //
 // Any thread may call anything here.
 #pragma once
@@ -137,6 +139,7 @@ class Limiter {
 
     Shard& shard_of(const KeyHash& key) const;
     void make_places(Request& request, Nanos now, std::span<ChargeResult> results);
+    bool has_room(const Shard& shard) const;
     KeyWindow* add_key(Shard& shard, const KeyHash& key);
     static void take_back(Request& request);
     void spend(Request& request, std::span<ChargeResult> results);

@@ -51,6 +51,7 @@ bool Limiter::reset(const KeyHash& key, Nanos now) {
     if (window == nullptr || window->size() == 0) return false;
     const bool spent = window->expires_at() > shard.now;
     window->clear();
+    shard.table.expires_sooner(key);
     if (config_.track_changes) shard.mark_changed(*window);
     return spent;
 }

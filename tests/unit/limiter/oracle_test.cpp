@@ -13,7 +13,7 @@ namespace {
 using test::Oracle;
 
 // In release all cases together are over 10 million requests.
-constexpr std::uint64_t kRequests = test::kSanitized ? 20'000 : 1'000'000;
+constexpr std::uint64_t kRequests = test::kSanitized ? 20'000 : 700'000;
 
 enum class Pattern { kRandom, kBoundaryBursts, kProbing, kObedient };
 
@@ -105,7 +105,9 @@ TEST_P(OracleTest, AgreesWithEveryDecision) {
         told = got.retry_at == kNever ? 0 : got.retry_at;
     }
     EXPECT_GT(admitted, 0U);
-    EXPECT_LT(admitted, kRequests);
+    if (!test::kSanitized) {
+        EXPECT_LT(admitted, kRequests) << "enough was asked for";
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -121,6 +123,50 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{{5000, kHour}, Pattern::kBoundaryBursts, 7, 2},
                     Case{{100'000, kMinute}, Pattern::kObedient, 1, 1}, Case{{3, 7}, Pattern::kRandom, 2, 2},
                     Case{{2000, 30 * kDay}, Pattern::kProbing, 1, 3}));
+
+// A table that is always full: keys are reclaimed, shared and merged all the time. Who has a counter is held
+// to it exactly; the others together get one limit's worth more.
+TEST(FullTable, AdmitsNoMoreThanStated) {
+    constexpr std::uint64_t kKeys = 300;
+    const Rate rate{5, kSecond};
+    const Rate busy_rate{200, kSecond};
+    Limiter limiter{{.max_keys = 60, .max_bytes = 12'000, .shards = 1}};
+    std::vector<Oracle> oracles(kKeys, Oracle{{2 * rate.count, rate.window}});
+    std::vector<Oracle> busy(3, Oracle{busy_rate});
+    std::mt19937_64 random{3};
+    Nanos now = kSecond;
+    std::uint64_t refused = 0;
+    for (std::uint64_t n = 0; n < kRequests / 2; ++n) {
+        now += static_cast<Nanos>(random() % kMillisecond);
+        const std::uint64_t a = random() % kKeys;
+        const std::uint64_t b = (a + 1 + random() % (kKeys - 1)) % kKeys;
+        const std::uint64_t c = random() % busy.size();
+        const std::array charges{test::charge_of(a, rate), test::charge_of(c, busy_rate, 1, "busy"),
+                                 test::charge_of(b, rate)};
+        std::array<ChargeResult, 3> results;
+        const std::size_t used = 1 + n % 3;
+        if (!limiter.admit(std::span{charges}.first(used), now, results).admitted) {
+            ++refused;
+            continue;
+        }
+        ASSERT_FALSE(oracles[a].must_refuse(now, 1)) << n;
+        oracles[a].admitted(now, 1);
+        if (used > 1) {
+            ASSERT_FALSE(busy[c].must_refuse(now, 1)) << n;
+            busy[c].admitted(now, 1);
+        }
+        if (used > 2) {
+            ASSERT_FALSE(oracles[b].must_refuse(now, 1)) << n;
+            oracles[b].admitted(now, 1);
+        }
+    }
+    EXPECT_GT(refused, 0U);
+    EXPECT_GT(limiter.stats().overflowed, 0U);
+    EXPECT_GT(limiter.stats().reclaimed, 0U);
+    EXPECT_GT(limiter.stats().merged, 0U);
+    EXPECT_LE(limiter.stats().keys, 60U);
+    EXPECT_LE(limiter.stats().bytes, 12'000U);
+}
 
 }  // namespace
 }  // namespace sluice
