@@ -15,9 +15,13 @@ Nanos read_clock(clockid_t id) {
 
 }  // namespace
 
-Nanos monotonic_now() { return read_clock(CLOCK_MONOTONIC); }
+Nanos monotonic_now() {
+    return read_clock(CLOCK_MONOTONIC);
+}
 
-Nanos wall_now() { return read_clock(CLOCK_REALTIME); }
+Nanos wall_now() {
+    return read_clock(CLOCK_REALTIME);
+}
 
 Nanos ledger_now() {
     static const Nanos offset = wall_now() - monotonic_now();

@@ -1,4 +1,5 @@
-// The two clocks of Sluice, in nanoseconds. Logic takes a time as a parameter; only edges of the program call these.
+// The two clocks of Sluice, in nanoseconds. Logic takes a time as a parameter; only edges of the program call
+// these.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ inline constexpr Nanos kDay = 24 * kHour;
 // CLOCK_MONOTONIC: the clock of bpf_ktime_get_ns(), of bans and of deadlines. Starts anew at boot.
 Nanos monotonic_now();
 
-// Nanoseconds since the Unix epoch that never step back while the process lives: the wall clock read once at start,
-// carried on by CLOCK_MONOTONIC. The clock of windows and of everything that outlives the process.
+// Nanoseconds since the Unix epoch that never step back while the process lives: the wall clock read once at
+// start, carried on by CLOCK_MONOTONIC. The clock of windows and of everything that outlives the process.
 Nanos ledger_now();
 
 // CLOCK_REALTIME as it stands: for time stamps that people read, never for arithmetic on limits.

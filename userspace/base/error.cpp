@@ -8,14 +8,22 @@ namespace sluice {
 
 std::string_view to_string(ErrorCode code) {
     switch (code) {
-        case ErrorCode::kInvalid: return "invalid";
-        case ErrorCode::kNotFound: return "not_found";
-        case ErrorCode::kConflict: return "conflict";
-        case ErrorCode::kNotPermitted: return "not_permitted";
-        case ErrorCode::kUnavailable: return "unavailable";
-        case ErrorCode::kExhausted: return "exhausted";
-        case ErrorCode::kUnsupported: return "unsupported";
-        case ErrorCode::kInternal: return "internal";
+        case ErrorCode::kInvalid:
+            return "invalid";
+        case ErrorCode::kNotFound:
+            return "not_found";
+        case ErrorCode::kConflict:
+            return "conflict";
+        case ErrorCode::kNotPermitted:
+            return "not_permitted";
+        case ErrorCode::kUnavailable:
+            return "unavailable";
+        case ErrorCode::kExhausted:
+            return "exhausted";
+        case ErrorCode::kUnsupported:
+            return "unsupported";
+        case ErrorCode::kInternal:
+            return "internal";
     }
     return "internal";
 }
@@ -24,27 +32,35 @@ namespace {
 
 ErrorCode code_of_errno(int saved_errno) {
     switch (saved_errno) {
-        case EINVAL: return ErrorCode::kInvalid;
+        case EINVAL:
+            return ErrorCode::kInvalid;
         case ENOENT:
-        case ENODEV: return ErrorCode::kNotFound;
+        case ENODEV:
+            return ErrorCode::kNotFound;
         case EEXIST:
         case EBUSY:
-        case EADDRINUSE: return ErrorCode::kConflict;
+        case EADDRINUSE:
+            return ErrorCode::kConflict;
         case EPERM:
         case EACCES:
-        case EROFS: return ErrorCode::kNotPermitted;
+        case EROFS:
+            return ErrorCode::kNotPermitted;
         case ECONNREFUSED:
         case ECONNRESET:
         case ETIMEDOUT:
-        case EHOSTUNREACH: return ErrorCode::kUnavailable;
+        case EHOSTUNREACH:
+            return ErrorCode::kUnavailable;
         case ENOSPC:
         case ENOMEM:
         case E2BIG:
         case EMFILE:
-        case ENFILE: return ErrorCode::kExhausted;
+        case ENFILE:
+            return ErrorCode::kExhausted;
         case EOPNOTSUPP:
-        case ENOSYS: return ErrorCode::kUnsupported;
-        default: return ErrorCode::kInternal;
+        case ENOSYS:
+            return ErrorCode::kUnsupported;
+        default:
+            return ErrorCode::kInternal;
     }
 }
 

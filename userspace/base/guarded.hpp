@@ -1,4 +1,5 @@
-// A value that can only be reached through its lock (after dnsdist's lock.hh): locking is a type, not a comment.
+// A value that can only be reached through its lock (after dnsdist's lock.hh): locking is a type, not a
+// comment.
 #pragma once
 
 #include <mutex>

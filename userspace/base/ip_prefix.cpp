@@ -27,7 +27,9 @@ Bytes masked(Bytes bytes, unsigned bits, std::uint8_t fill) {
 }
 
 // In 128-bit terms.
-unsigned full_length(const IpPrefix& prefix) { return prefix.length() + (prefix.is_v4() ? kMappedBits : 0); }
+unsigned full_length(const IpPrefix& prefix) {
+    return prefix.length() + (prefix.is_v4() ? kMappedBits : 0);
+}
 
 }  // namespace
 
@@ -67,14 +69,19 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
     return std::nullopt;
 }
 
-bool IpAddress::is_v4() const { return std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes_.begin()); }
+bool IpAddress::is_v4() const {
+    return std::equal(kMappedPrefix.begin(), kMappedPrefix.end(), bytes_.begin());
+}
 
-std::array<std::uint8_t, 4> IpAddress::v4_bytes() const { return {bytes_[12], bytes_[13], bytes_[14], bytes_[15]}; }
+std::array<std::uint8_t, 4> IpAddress::v4_bytes() const {
+    return {bytes_[12], bytes_[13], bytes_[14], bytes_[15]};
+}
 
 std::string IpAddress::to_string() const {
     std::array<char, INET6_ADDRSTRLEN> text{};
     const bool v4 = is_v4();
-    ::inet_ntop(v4 ? AF_INET : AF_INET6, bytes_.data() + (v4 ? kMappedPrefix.size() : 0), text.data(), text.size());
+    ::inet_ntop(v4 ? AF_INET : AF_INET6, bytes_.data() + (v4 ? kMappedPrefix.size() : 0), text.data(),
+                text.size());
     return text.data();
 }
 
@@ -99,7 +106,8 @@ Result<IpPrefix> IpPrefix::parse(std::string_view text) {
     if (slash != std::string_view::npos) {
         const std::string_view digits = text.substr(slash + 1);
         const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
-        if (error != std::errc{} || end != digits.data() + digits.size() || digits.size() > 3 || length > longest)
+        if (error != std::errc{} || end != digits.data() + digits.size() || digits.size() > 3 ||
+            length > longest)
             return fail("has a prefix length that is not a number from 0 to " + std::to_string(longest));
         if (length < offset) return fail("covers more than the mapped IPv4 range ::ffff:0:0/96");
     }
@@ -127,7 +135,8 @@ PrefixSet::PrefixSet(const std::vector<IpPrefix>& prefixes) {
         std::ranges::sort(ranges, [](const Range& a, const Range& b) {
             return a.first != b.first ? a.first < b.first : a.last > b.last;
         });
-        // Two prefixes are nested or disjoint, so a range either extends none or is swallowed by its predecessor.
+        // Two prefixes are nested or disjoint, so a range either extends none or is swallowed by its
+        // predecessor.
         std::vector<Range>& merged = v4 ? v4_ : v6_;
         for (const Range& range : ranges)
             if (merged.empty() || merged.back().last < range.first) merged.push_back(range);
@@ -144,8 +153,9 @@ bool PrefixSet::contains(const IpAddress& address) const {
 }
 
 bool PrefixSet::overlaps(const IpPrefix& prefix) const {
-    return intersects(of_family(prefix.is_v4()),
-                      {prefix.address().bytes(), masked(prefix.address().bytes(), full_length(prefix), 0xff)});
+    return intersects(
+        of_family(prefix.is_v4()),
+        {prefix.address().bytes(), masked(prefix.address().bytes(), full_length(prefix), 0xff)});
 }
 
 }  // namespace sluice
@@ -155,7 +165,8 @@ std::size_t std::hash<sluice::IpAddress>::operator()(const sluice::IpAddress& ad
     std::uint64_t low = 0;
     std::memcpy(&high, address.bytes().data(), sizeof high);
     std::memcpy(&low, address.bytes().data() + sizeof high, sizeof low);
-    // Murmur3's finaliser: cheap, and addresses differ in few bits. Containers that an attacker fills are bounded.
+    // Murmur3's finaliser: cheap, and addresses differ in few bits. Containers that an attacker fills are
+    // bounded.
     std::uint64_t mixed = high * 0x9e3779b97f4a7c15ULL ^ low;
     mixed = (mixed ^ (mixed >> 33)) * 0xff51afd7ed558ccdULL;
     mixed = (mixed ^ (mixed >> 33)) * 0xc4ceb9fe1a85ec53ULL;

@@ -1,4 +1,5 @@
-// IP addresses and prefixes as canonical bytes: IPv4 is held as ::ffff:a.b.c.d, so that one address has one form.
+// IP addresses and prefixes as canonical bytes: IPv4 is held as ::ffff:a.b.c.d, so that one address has one
+// form.
 #pragma once
 
 #include <array>
@@ -29,8 +30,8 @@ class IpAddress {
     }
     // AF_INET or AF_INET6; nullopt for other families.
     static std::optional<IpAddress> from_sockaddr(const sockaddr* address);
-    // Dotted quad or RFC 4291 text, no brackets, no port; "a%eth0" (a zone) is refused. Leading zeros in a dotted quad
-    // are refused, as inet_pton does.
+    // Dotted quad or RFC 4291 text, no brackets, no port; "a%eth0" (a zone) is refused. Leading zeros in a
+    // dotted quad are refused, as inet_pton does.
     static std::optional<IpAddress> parse(std::string_view text);
 
     bool is_v4() const;
@@ -53,8 +54,9 @@ class IpPrefix {
     // The prefix of `length` bits (0…32 for IPv4, 0…128 for IPv6; larger is cut) that contains address.
     IpPrefix(const IpAddress& address, unsigned length);
 
-    // "192.0.2.0/24", "2001:db8::/32" or a bare address. Host bits that are set are refused: "192.0.2.1/24" most often
-    // is a slip, and the message names the prefix that was probably meant. A prefix of ::ffff:0:0/96 is IPv4.
+    // "192.0.2.0/24", "2001:db8::/32" or a bare address. Host bits that are set are refused: "192.0.2.1/24"
+    // most often is a slip, and the message names the prefix that was probably meant. A prefix of
+    // ::ffff:0:0/96 is IPv4.
     static Result<IpPrefix> parse(std::string_view text);
 
     const IpAddress& address() const { return address_; }
@@ -78,13 +80,12 @@ struct SourcePrefix {
     std::uint8_t ipv4 = 32;
     std::uint8_t ipv6 = 64;
 
-    IpPrefix of(const IpAddress& address) const {
-        return IpPrefix{address, address.is_v4() ? ipv4 : ipv6};
-    }
+    IpPrefix of(const IpAddress& address) const { return IpPrefix{address, address.is_v4() ? ipv4 : ipv6}; }
     bool operator==(const SourcePrefix&) const = default;
 };
 
-// An immutable set of prefixes asked for membership: sorted and merged ranges, O(log n) a look-up, 32 bytes a range.
+// An immutable set of prefixes asked for membership: sorted and merged ranges, O(log n) a look-up, 32 bytes a
+// range.
 class PrefixSet {
   public:
     PrefixSet() = default;

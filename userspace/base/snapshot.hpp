@@ -1,8 +1,9 @@
 // An immutable value that one thread replaces and many read, without a lock on the reading path.
 //
-// The owner publishes a new shared_ptr<const T>. A reading thread keeps a SnapshotReader of its own: as long as nothing
-// was published, get() costs one relaxed-size atomic load and a compare; after a publication it takes the lock once.
-// A reader holds the old value until its next get(), so a value lives as long as its slowest reader.
+// The owner publishes a new shared_ptr<const T>. A reading thread keeps a SnapshotReader of its own: as long
+// as nothing was published, get() costs one relaxed-size atomic load and a compare; after a publication it
+// takes the lock once. A reader holds the old value until its next get(), so a value lives as long as its
+// slowest reader.
 #pragma once
 
 #include <atomic>

@@ -5,8 +5,12 @@
 namespace sluice {
 namespace {
 
-IpAddress address(std::string_view text) { return IpAddress::parse(text).value(); }
-IpPrefix prefix(std::string_view text) { return IpPrefix::parse(text).value(); }
+IpAddress address(std::string_view text) {
+    return IpAddress::parse(text).value();
+}
+IpPrefix prefix(std::string_view text) {
+    return IpPrefix::parse(text).value();
+}
 
 TEST(IpAddress, MappedIpv4IsIpv4) {
     EXPECT_EQ(address("::ffff:192.0.2.1"), address("192.0.2.1"));
@@ -15,8 +19,8 @@ TEST(IpAddress, MappedIpv4IsIpv4) {
 }
 
 TEST(IpAddress, RefusesWhatIsNotOneAddress) {
-    for (const auto* text : {"", " ", "192.0.2", "192.0.2.1 ", "192.0.2.256", "192.0.2.01", "fe80::1%eth0", "[::1]",
-                             "192.0.2.1:80", "1:2:3:4:5:6:7:8:9", "::1::"})
+    for (const auto* text : {"", " ", "192.0.2", "192.0.2.1 ", "192.0.2.256", "192.0.2.01", "fe80::1%eth0",
+                             "[::1]", "192.0.2.1:80", "1:2:3:4:5:6:7:8:9", "::1::"})
         EXPECT_FALSE(IpAddress::parse(text)) << text;
 }
 
@@ -33,8 +37,8 @@ TEST(IpPrefix, RefusalSaysWhatWouldBeRight) {
               "'192.0.2.1/24' has bits set after its length; the prefix is 192.0.2.0/24");
     EXPECT_EQ(IpPrefix::parse("192.0.2.0/33").error().message,
               "'192.0.2.0/33' has a prefix length that is not a number from 0 to 32");
-    for (const auto* text : {"192.0.2.0/", "192.0.2.0/-1", "192.0.2.0/+8", "192.0.2.0/24x", "/24", "x/24",
-                             "::ffff:0.0.0.0/90"})
+    for (const auto* text :
+         {"192.0.2.0/", "192.0.2.0/-1", "192.0.2.0/+8", "192.0.2.0/24x", "/24", "x/24", "::ffff:0.0.0.0/90"})
         EXPECT_FALSE(IpPrefix::parse(text)) << text;
 }
 
@@ -53,7 +57,8 @@ TEST(SourcePrefix, MasksByFamily) {
 }
 
 TEST(PrefixSet, NestedAndAdjacentPrefixes) {
-    const PrefixSet set{{prefix("10.0.0.0/8"), prefix("10.1.0.0/16"), prefix("192.0.2.1"), prefix("2001:db8::/32")}};
+    const PrefixSet set{
+        {prefix("10.0.0.0/8"), prefix("10.1.0.0/16"), prefix("192.0.2.1"), prefix("2001:db8::/32")}};
     EXPECT_TRUE(set.contains(address("10.255.255.255")));
     EXPECT_TRUE(set.contains(address("10.1.2.3")));
     EXPECT_FALSE(set.contains(address("11.0.0.0")));
