@@ -1,103 +1,16 @@
 #include "identity/verifier.hpp"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rhonabwy.h>
 
-#include <algorithm>
 #include <atomic>
 #include <thread>
 
 #include "policy/sha256.hpp"
-#include "unit/identity/test_key.hpp"
+#include "unit/identity/verifier_fixture.hpp"
 
 namespace sluice {
 namespace {
-
-using Json = nlohmann::json;
-using testing::HasSubstr;
-
-constexpr std::int64_t kNow = 1'800'000'000;
-
-// Made once: an RSA key takes a while.
-const TestKey& rsa() {
-    static const TestKey key{JwtAlgorithm::kRs256, "rsa-1"};
-    return key;
-}
-const TestKey& ec() {
-    static const TestKey key{JwtAlgorithm::kEs256, "ec-1"};
-    return key;
-}
-const TestKey& ed() {
-    static const TestKey key{JwtAlgorithm::kEdDsa, "ed-1"};
-    return key;
-}
-const TestKey& hmac() {
-    static const TestKey key{JwtAlgorithm::kHs256, "hs-1"};
-    return key;
-}
-
-JwtPolicy policy_with(const std::vector<const TestKey*>& keys) {
-    Json set{{"keys", Json::array()}};
-    JwtPolicy policy;
-    for (const TestKey* key : keys) {
-        set["keys"].push_back(key->jwk());
-        if (std::ranges::find(policy.algorithms, key->algorithm()) == policy.algorithms.end())
-            policy.algorithms.push_back(key->algorithm());
-    }
-    policy.keys_json = set.dump();
-    policy.issuer = "https://issuer.example";
-    policy.audience = "api";
-    return policy;
-}
-
-std::shared_ptr<const IdentityVerifier> verifier_of(JwtPolicy policy) {
-    IdentityPolicy identity;
-    identity.jwt = std::move(policy);
-    auto verifier = IdentityVerifier::create(identity);
-    EXPECT_TRUE(verifier) << verifier.error().message;
-    return *verifier;
-}
-
-const std::shared_ptr<const IdentityVerifier>& all_keys() {
-    static const auto verifier = verifier_of(policy_with({&rsa(), &ec(), &ed(), &hmac()}));
-    return verifier;
-}
-
-Json claims() {
-    return {{"sub", "alice"},
-            {"iss", "https://issuer.example"},
-            {"aud", "api"},
-            {"exp", kNow + 600},
-            {"iat", kNow - 10}};
-}
-Json claims_with(const char* name, Json value) {
-    Json result = claims();
-    result[name] = std::move(value);
-    return result;
-}
-Json claims_without(const char* name) {
-    Json result = claims();
-    result.erase(name);
-    return result;
-}
-
-Identity verify(const IdentityVerifier& verifier, const std::string& token, std::int64_t now = kNow) {
-    const std::string authorization = "Bearer " + token;
-    return verifier.verify({authorization, {}}, now);
-}
-
-// "alice", or the word of the failure. An identity has a user or a failure, never both.
-std::string outcome(const Identity& identity) {
-    EXPECT_EQ(identity.authenticated(), !identity.user.empty());
-    if (!identity.failure) return identity.user;
-    EXPECT_FALSE(identity.authenticated());
-    EXPECT_TRUE(identity.roles.empty());
-    return std::string{to_string(*identity.failure)};
-}
-std::string outcome(const std::string& token, std::int64_t now = kNow) {
-    return outcome(verify(*all_keys(), token, now));
-}
 
 TEST(Verifier, EveryAlgorithm) {
     for (const TestKey* key : {&rsa(), &ec(), &ed(), &hmac()}) {
@@ -216,83 +129,6 @@ TEST(Verifier, ExtensionsThatMustBeUnderstoodAreRefused) {
               "unsupported_header");
 }
 
-TEST(Verifier, TimesToTheSecond) {
-    JwtPolicy policy = policy_with({&ed()});
-    policy.leeway = 30 * kSecond;
-    const auto verifier = verifier_of(policy);
-    const auto at = [&](const Json& token_claims, std::int64_t now) {
-        return outcome(verify(*verifier, ed().token(token_claims), now));
-    };
-    EXPECT_EQ(at(claims_with("exp", kNow), kNow + 29), "alice");
-    EXPECT_EQ(at(claims_with("exp", kNow), kNow + 30), "expired");
-    EXPECT_EQ(at(claims_with("exp", kNow + 0.9), kNow + 30), "expired");
-    EXPECT_EQ(at(claims_with("nbf", kNow), kNow - 31), "not_yet_valid");
-    EXPECT_EQ(at(claims_with("nbf", kNow), kNow - 30), "alice");
-    EXPECT_EQ(at(claims_with("nbf", kNow + 100), kNow + 69), "not_yet_valid");
-    EXPECT_EQ(at(claims_with("nbf", kNow + 100), kNow + 70), "alice");
-    EXPECT_EQ(at(claims_with("iat", kNow + 31), kNow), "not_yet_valid");
-    EXPECT_EQ(at(claims_with("iat", kNow + 30), kNow), "alice");
-    EXPECT_EQ(at(claims_without("exp"), kNow), "missing_expiry");
-    EXPECT_EQ(at(claims_without("iat"), kNow), "alice");
-
-    policy.leeway = 0;
-    const auto strict = verifier_of(policy);
-    EXPECT_EQ(outcome(verify(*strict, ed().token(claims_with("exp", kNow)), kNow - 1)), "alice");
-    EXPECT_EQ(outcome(verify(*strict, ed().token(claims_with("exp", kNow)), kNow)), "expired");
-}
-
-TEST(Verifier, DatesMustBeSensibleNumbers) {
-    for (const Json& value : {Json("1800000600"), Json(true), Json(nullptr), Json(-1), Json(1e300),
-                              Json(1ULL << 63), Json::array({1})}) {
-        EXPECT_EQ(outcome(ed().token(claims_with("exp", value))), "malformed_token") << value;
-        EXPECT_EQ(outcome(ed().token(claims_with("nbf", value))), "malformed_token") << value;
-    }
-    EXPECT_EQ(outcome(ed().token(R"({"alg":"EdDSA","kid":"ed-1"})", R"({"sub":"alice","exp":1e999})")),
-              "malformed_token");
-}
-
-TEST(Verifier, IssuerAndAudience) {
-    EXPECT_EQ(outcome(ed().token(claims_with("iss", "https://issuer.example/"))), "wrong_issuer");
-    EXPECT_EQ(outcome(ed().token(claims_with("iss", Json::array({"https://issuer.example"})))),
-              "wrong_issuer");
-    EXPECT_EQ(outcome(ed().token(claims_without("iss"))), "wrong_issuer");
-    EXPECT_EQ(outcome(ed().token(claims_with("aud", "API"))), "wrong_audience");
-    EXPECT_EQ(outcome(ed().token(claims_without("aud"))), "wrong_audience");
-    EXPECT_EQ(outcome(ed().token(claims_with("aud", Json::array()))), "wrong_audience");
-    EXPECT_EQ(outcome(ed().token(claims_with("aud", Json{{"api", true}}))), "wrong_audience");
-    EXPECT_EQ(outcome(ed().token(claims_with("aud", Json::array({"other", 7, "api"})))), "alice");
-
-    JwtPolicy any = policy_with({&ed()});
-    any.issuer.reset();
-    any.audience.reset();
-    EXPECT_EQ(outcome(verify(*verifier_of(any), ed().token(Json{{"sub", "alice"}, {"exp", kNow + 1}}))),
-              "alice");
-}
-
-TEST(Verifier, TheUserIsOneCleanString) {
-    EXPECT_EQ(outcome(ed().token(claims_without("sub"))), "missing_subject");
-    for (const Json& value : {Json(""), Json(7), Json(nullptr), Json::array({"alice"}), Json("a\nb"),
-                              Json(std::string(1, '\0')), Json("\x7f"), Json(std::string(257, 'a'))})
-        EXPECT_EQ(outcome(ed().token(claims_with("sub", value))), "invalid_subject") << value;
-    EXPECT_EQ(outcome(ed().token(claims_with("sub", std::string(256, 'a')))), std::string(256, 'a'));
-    EXPECT_EQ(outcome(ed().token(claims_with("sub", "auth0|zoë"))), "auth0|zoë");
-    JwtPolicy policy = policy_with({&ed()});
-    policy.user_claim = "email";
-    EXPECT_EQ(outcome(verify(*verifier_of(policy), ed().token(claims_with("email", "a@example.com")))),
-              "a@example.com");
-}
-
-TEST(Verifier, RolesAreAListOrWords) {
-    const auto roles = [](Json value) {
-        return verify(*all_keys(), ed().token(claims_with("roles", std::move(value)))).roles;
-    };
-    EXPECT_THAT(roles(Json::array({"admin", 7, "", "user", "a\nb", std::string(65, 'x')})),
-                testing::ElementsAre("admin", "user"));
-    EXPECT_THAT(roles("read  write"), testing::ElementsAre("read", "write"));
-    EXPECT_THAT(roles(7), testing::IsEmpty());
-    EXPECT_EQ(roles(Json(std::vector<std::string>(50, "r"))).size(), kMaxRoles);
-}
-
 TEST(Verifier, MembersThatAppearTwiceAreRefused) {
     const std::string header = R"({"alg":"EdDSA","kid":"ed-1"})";
     EXPECT_EQ(
@@ -390,17 +226,6 @@ TEST(Verifier, WithoutIdentityEveryoneIsAnonymous) {
     EXPECT_EQ(verifier->api_key_header(), "");
 }
 
-TEST(Verifier, WhatWasProvenExpiresAllTheSame) {
-    const std::string token = ed().token(claims_with("exp", kNow + 100));
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(outcome(token, kNow), "alice");
-    EXPECT_EQ(outcome(token, kNow + 129), "alice");
-    EXPECT_EQ(outcome(token, kNow + 130), "expired");
-    EXPECT_EQ(outcome(token, kNow - 3600), "not_yet_valid");
-    const std::string later = ed().token(claims_with("nbf", kNow + 100));
-    EXPECT_EQ(outcome(later, kNow), "not_yet_valid");
-    EXPECT_EQ(outcome(later, kNow + 100), "alice");
-}
-
 TEST(Verifier, IsSharedBetweenThreads) {
     const auto verifier = verifier_of(policy_with({&rsa(), &ec(), &ed(), &hmac()}));
     std::vector<std::string> tokens;
@@ -419,61 +244,6 @@ TEST(Verifier, IsSharedBetweenThreads) {
         });
     for (auto& thread : threads) thread.join();
     EXPECT_EQ(wrong, 0);
-}
-
-std::string refusal(const Json& key, std::vector<JwtAlgorithm> algorithms) {
-    IdentityPolicy policy;
-    policy.jwt.emplace();
-    policy.jwt->algorithms = std::move(algorithms);
-    policy.jwt->keys_json = Json{{"keys", key.is_array() ? key : Json::array({key})}}.dump();
-    const auto verifier = IdentityVerifier::create(policy);
-    return verifier ? "" : verifier.error().message;
-}
-
-TEST(Jwks, KeysThatMayNotBeUsedAreNamed) {
-    EXPECT_THAT(refusal(TestKey(JwtAlgorithm::kRs256, "old", 1024).jwk(), {JwtAlgorithm::kRs256}),
-                HasSubstr("JWKS key 1 (kid \"old\"): 1024 bits; RSA keys need 2048 or more"));
-    EXPECT_THAT(refusal(ec().private_jwk(), {JwtAlgorithm::kEs256}), HasSubstr("holds a private key"));
-    EXPECT_THAT(refusal({{"kty", "oct"}, {"k", "c2hvcnQ"}}, {JwtAlgorithm::kHs256}),
-                HasSubstr("32 bytes or more"));
-    EXPECT_THAT(refusal({{"kty", "RSA"}, {"n", "AQAB"}}, {JwtAlgorithm::kRs256}),
-                HasSubstr("JWKS key 1: a member is missing"));
-    EXPECT_NE(refusal({{"kty", "EC"},
-                       {"crv", "P-256"},
-                       {"x", encode_base64url(std::string(32, 'x'))},
-                       {"y", encode_base64url(std::string(32, 'y'))}},
-                      {JwtAlgorithm::kEs256}),
-              "")
-        << "not a point of the curve";
-    EXPECT_THAT(refusal(Json::array({ed().jwk(), ed().jwk()}), {JwtAlgorithm::kEdDsa}),
-                HasSubstr("another key has the same kid"));
-}
-
-TEST(Jwks, KeysForOtherPurposesAreLeftOut) {
-    const auto outcome_with = [](Json key) {
-        IdentityPolicy policy;
-        policy.jwt.emplace();
-        policy.jwt->algorithms = {JwtAlgorithm::kEdDsa};
-        policy.jwt->keys_json = Json{{"keys", {std::move(key)}}}.dump();
-        const auto verifier = IdentityVerifier::create(policy);
-        EXPECT_TRUE(verifier) << verifier.error().message;
-        return outcome(verify(**verifier, ed().token(claims())));
-    };
-    Json key = ed().jwk();
-    EXPECT_EQ(outcome_with(key), "alice");
-    key["use"] = "enc";
-    EXPECT_EQ(outcome_with(key), "unknown_key");
-    key["use"] = "sig";
-    EXPECT_EQ(outcome_with(key), "alice");
-    key["alg"] = "ES256";
-    EXPECT_EQ(outcome_with(key), "unknown_key");
-    key["alg"] = "EdDSA";
-    key["key_ops"] = Json::array({"encrypt"});
-    EXPECT_EQ(outcome_with(key), "unknown_key");
-    key["key_ops"] = Json::array({"verify"});
-    key["x5u"] = "http://127.0.0.1:9/";
-    EXPECT_EQ(outcome_with(key), "alice");
-    EXPECT_EQ(outcome_with({{"kty", "EC"}, {"crv", "P-521"}}), "unknown_key");
 }
 
 }  // namespace
