@@ -15,6 +15,8 @@ boost::asio::awaitable<bool> Doorbell::wait(std::chrono::nanoseconds timeout) {
     co_return std::exchange(rung_, false);
 }
 
+// The bell may be gone when it is rung, the executor's context may not: whoever holds a ringer ends before it
+// does.
 std::function<void()> Doorbell::ringer() {
     return [executor = timer_.get_executor(), weak = weak_from_this()] {
         boost::asio::post(executor, [weak] {
