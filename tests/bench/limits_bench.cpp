@@ -1,0 +1,284 @@
+// How fast and how small admission decisions are. Prints one JSON object a line:
+// {"case","subject","metric","value", "unit"}; bench_limits.py runs it several times and starts the Redis it
+// is compared with.
+//
+//   limits_bench                  Sluice: decisions a second on this one thread, and bytes a key
+//   limits_bench --keys-10m       the same with ten million keys (2 GB)
+//   limits_bench --redis PORT     what the plan first had: INCR and EXPIRE in a Redis on loopback, asked for
+//   each
+//                                 request, both commands in one write
+//
+// A decision is: hash the name of the counter, admit, count. Time is virtual, so that reading the clock,
+// which a gateway does once for much more than this, is not measured. Sluice's rates are per second of CPU
+// time.
+#include <arpa/inet.h>
+#include <malloc.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/unique_fd.hpp"
+#include "limiter/limiter.hpp"
+
+namespace {
+
+using namespace sluice;
+
+constexpr Nanos kStart = 1'700'000'000 * kSecond;
+constexpr Nanos kMeasureFor = kSecond;
+constexpr LimiterConfig kRoomy{.max_keys = 20'000'000, .max_bytes = std::size_t{8} << 30};
+
+void report(std::string_view name, std::string_view subject, std::string_view metric, double value,
+            std::string_view unit) {
+    std::printf(R"({"case":"%.*s","subject":"%.*s","metric":"%.*s","value":%.1f,"unit":"%.*s"})"
+                "\n",
+                static_cast<int>(name.size()), name.data(), static_cast<int>(subject.size()), subject.data(),
+                static_cast<int>(metric.size()), metric.data(), value, static_cast<int>(unit.size()),
+                unit.data());
+}
+
+// CPU time of this thread: what other processes of the machine take is not ours.
+Nanos thread_time() {
+    timespec now{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<Nanos>(now.tv_sec) * kSecond + now.tv_nsec;
+}
+
+// Calls decide(n) in blocks for a second of the given clock; decisions a second.
+template <class Decide>
+double rate_of(Nanos (*clock)(), std::uint64_t block, Decide&& decide) {
+    const Nanos start = clock();
+    std::uint64_t done = 0;
+    Nanos elapsed = 0;
+    while (elapsed < kMeasureFor) {
+        for (std::uint64_t i = 0; i < block; ++i) decide(done + i);
+        done += block;
+        elapsed = clock() - start;
+    }
+    return static_cast<double>(done) * 1e9 / static_cast<double>(elapsed);
+}
+
+// Users are numbers in a random order that costs next to nothing to draw.
+std::uint64_t pick(std::uint64_t n, std::uint64_t keys) {
+    n = (n + 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+    n ^= n >> 31;
+    return n * 0x94d049bb133111ebULL % keys;
+}
+
+struct UserName {
+    std::array<char, 24> text{"user-"};
+    std::size_t size = 5;
+    explicit UserName(std::uint64_t number) {
+        const auto end = std::to_chars(text.data() + size, text.data() + text.size(), number).ptr;
+        size = static_cast<std::size_t>(end - text.data());
+    }
+    std::string_view view() const { return {text.data(), size}; }
+};
+
+class Bench {
+  public:
+    explicit Bench(std::uint64_t keys) : keys_(keys) {}
+
+    bool decide(std::uint64_t user, Nanos now, Rate rate, std::size_t charges = 1) {
+        const UserName name{user};
+        static constexpr std::array<std::string_view, 2> kLimits{"user", "ai"};
+        std::array<Charge, 2> all;
+        std::array<ChargeResult, 2> results;
+        for (std::size_t i = 0; i < charges; ++i) {
+            all[i] = {
+                .key = hasher_.key(kLimits[i], SubjectKind::kUser, name.view()), .limit = i, .rate = rate};
+        }
+        return limiter_.admit(std::span{all}.first(charges), now, results).admitted;
+    }
+    void fill(unsigned events, Rate rate, std::size_t charges = 1) {
+        for (unsigned event = 0; event < events; ++event) {
+            for (std::uint64_t user = 0; user < keys_; ++user) decide(user, now_ += 100, rate, charges);
+        }
+    }
+    double decisions_per_s(Rate rate, std::size_t charges = 1) {
+        return rate_of(thread_time, 10'000,
+                       [&](std::uint64_t n) { decide(pick(n, keys_), now_ += 100, rate, charges); });
+    }
+    // Each decision timed alone, less the cost of reading the clock twice.
+    double p99_ns(Rate rate) {
+        std::vector<Nanos> times(500'000);
+        std::vector<Nanos> clock(10'000);
+        for (Nanos& time : clock) {
+            time = -monotonic_now();
+            time += monotonic_now();
+        }
+        for (std::size_t n = 0; n < times.size(); ++n) {
+            const std::uint64_t user = pick(n, keys_);
+            times[n] = -monotonic_now();
+            decide(user, now_ += 100, rate);
+            times[n] += monotonic_now();
+        }
+        std::ranges::nth_element(times, times.begin() + static_cast<std::ptrdiff_t>(times.size() * 99 / 100));
+        std::ranges::nth_element(clock, clock.begin() + static_cast<std::ptrdiff_t>(clock.size() / 2));
+        return static_cast<double>(times[times.size() * 99 / 100] - clock[clock.size() / 2]);
+    }
+
+  private:
+    std::uint64_t keys_;
+    KeyHasher hasher_{*random_key_secret()};
+    Limiter limiter_{kRoomy};
+    Nanos now_ = kStart;
+};
+
+// Bytes in use by the allocator's own account, headers and tables included.
+std::size_t allocated() {
+    const auto info = ::mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+void bench_sluice() {
+    constexpr std::string_view kSubject = "sluice";
+    {
+        Bench bench{1};
+        report("hot_key", kSubject, "decisions_per_s", bench.decisions_per_s({4'000'000'000, kHour}), "1/s");
+    }
+    {
+        Bench bench{1};
+        report("hot_key_refused", kSubject, "decisions_per_s", bench.decisions_per_s({100, kHour}), "1/s");
+    }
+    {
+        Bench bench{1'000'000};
+        bench.fill(2, {100, kHour});
+        report("keys_1m", kSubject, "decisions_per_s", bench.decisions_per_s({100, kHour}), "1/s");
+        report("keys_1m", kSubject, "p99", bench.p99_ns({100, kHour}), "ns");
+    }
+    {
+        Bench bench{500'000};
+        bench.fill(2, {100, kHour}, 2);
+        report("keys_1m_two_charges", kSubject, "decisions_per_s", bench.decisions_per_s({100, kHour}, 2),
+               "1/s");
+    }
+    for (const unsigned events : {1U, 2U, 4U, 8U, 16U, 100U}) {
+        const std::uint64_t keys = events > 16 ? 100'000 : 1'000'000;
+        const std::size_t before = allocated();
+        Bench bench{keys};
+        bench.fill(events, {100, kHour});
+        report("memory_" + std::to_string(events) + "_events", kSubject, "bytes_per_key",
+               static_cast<double>(allocated() - before) / static_cast<double>(keys), "bytes");
+    }
+}
+
+void bench_ten_million() {
+    Bench bench{10'000'000};
+    bench.fill(2, {100, kHour});
+    report("keys_10m", "sluice", "decisions_per_s", bench.decisions_per_s({100, kHour}), "1/s");
+    report("keys_10m", "sluice", "p99", bench.p99_ns({100, kHour}), "ns");
+}
+
+[[noreturn]] void fail(const char* what) {
+    std::perror(what);
+    std::exit(1);
+}
+
+// A client without any overhead worth the name: two commands in one write, two integers in the answer.
+class Redis {
+  public:
+    explicit Redis(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+            fail("connect");
+        const int on = 1;
+        ::setsockopt(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+
+    void add(std::uint64_t user) {
+        const std::string key = "ratelimit:ai:" + std::string{UserName{user}.view()};
+        const std::string argument = "$" + std::to_string(key.size()) + "\r\n" + key + "\r\n";
+        request_ +=
+            "*2\r\n$4\r\nINCR\r\n" + argument + "*3\r\n$6\r\nEXPIRE\r\n" + argument + "$4\r\n3600\r\n";
+        lines_ += 2;
+    }
+    void send_and_wait() {
+        for (std::string_view left = request_; !left.empty();) {
+            const ssize_t sent = ::send(fd_.get(), left.data(), left.size(), MSG_NOSIGNAL);
+            if (sent <= 0) fail("send");
+            left.remove_prefix(static_cast<std::size_t>(sent));
+        }
+        request_.clear();
+        while (lines_ > 0) {
+            const std::string_view got = receive();
+            if (got.find('-') != std::string_view::npos) fail("Redis answered an error");
+            lines_ -= std::min<std::size_t>(lines_, static_cast<std::size_t>(std::ranges::count(got, '\n')));
+        }
+    }
+    double used_memory() {
+        request_ = "*2\r\n$4\r\nINFO\r\n$6\r\nmemory\r\n";
+        if (::send(fd_.get(), request_.data(), request_.size(), MSG_NOSIGNAL) < 0) fail("send");
+        request_.clear();
+        std::string answer;
+        constexpr std::string_view kField = "\nused_memory:";
+        while (answer.find("\nmem_fragmentation_bytes:") == std::string::npos) answer += receive();
+        return std::strtod(answer.c_str() + answer.find(kField) + kField.size(), nullptr);
+    }
+
+  private:
+    std::string_view receive() {
+        const ssize_t size = ::recv(fd_.get(), buffer_.data(), buffer_.size(), 0);
+        if (size <= 0) fail("recv");
+        return {buffer_.data(), static_cast<std::size_t>(size)};
+    }
+
+    UniqueFd fd_;
+    std::string request_;
+    std::size_t lines_ = 0;
+    std::array<char, 65536> buffer_;
+};
+
+void bench_redis(std::uint16_t port) {
+    constexpr std::string_view kSubject = "redis_incr";
+    Redis redis{port};
+    for (const auto& [name, keys] : {std::pair{"hot_key", 1ULL}, std::pair{"keys_1m", 1'000'000ULL}}) {
+        // By the wall clock: a client of Redis waits.
+        const double rate = rate_of(monotonic_now, 100, [&, count = keys](std::uint64_t n) {
+            redis.add(pick(n, count));
+            redis.send_and_wait();
+        });
+        report(name, kSubject, "decisions_per_s", rate, "1/s");
+    }
+    constexpr std::uint64_t kKeys = 200'000;
+    const double before = redis.used_memory();
+    for (std::uint64_t user = 0; user < kKeys; ++user) {
+        redis.add(10'000'000 + user);  // none that was there before
+        if (user % 1000 == 999) redis.send_and_wait();
+    }
+    // A counter is as large for one request as for a hundred.
+    report("memory_1_events", kSubject, "bytes_per_key", (redis.used_memory() - before) / kKeys, "bytes");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+    const std::string_view mode = argc > 1 ? argv[1] : "";
+    if (mode == "--redis" && argc == 3) {
+        bench_redis(static_cast<std::uint16_t>(std::atoi(argv[2])));
+    } else if (mode == "--keys-10m") {
+        bench_ten_million();
+    } else if (argc == 1) {
+        bench_sluice();
+    } else {
+        std::fprintf(stderr, "usage: limits_bench [--keys-10m | --redis PORT]\n");
+        return 2;
+    }
+    return 0;
+}
