@@ -407,6 +407,9 @@ void Session::report() {
     outcome_.request_body = request_sampler_.sample();
     outcome_.response_body = response_sampler_.sample();
     worker_.application().finished(head_, *state_, outcome_);
+    // Up to 112 KiB, and needed by few requests: an idle connection does not keep them.
+    if (decision_.observe_request_body) request_sampler_ = {};
+    if (decision_.observe_response_body) response_sampler_ = {};
 }
 
 void Session::finish_exchange() {

@@ -1,4 +1,6 @@
 // The gateway in one process with its client and its upstream: what is forwarded, and how.
+#include <filesystem>
+
 #include "http/reasons.hpp"
 #include "unit/http/gateway_fixture.hpp"
 
@@ -401,6 +403,22 @@ TEST_F(GatewayExchange, Ipv6Listener) {
     auto wire = client();
     wire.send(get("/a"));
     EXPECT_TRUE(has(wire.receive_message(), "X-Forwarded-For: ::1\r\n"));
+}
+
+TEST_F(GatewayExchange, UpstreamOnAUnixSocket) {
+    const std::string path =
+        std::filesystem::temp_directory_path() / ("sluice-" + std::to_string(::getpid()) + ".sock");
+    std::filesystem::remove(path);
+    const ScriptedUpstream application{echo_heads, *Endpoint::parse("unix:" + path)};
+    const auto running =
+        serve(echo_heads, [&](GatewayConfig& config) { config.upstream = {application.endpoint()}; });
+    auto wire = client();
+    for (int i = 0; i < 3; ++i) {
+        wire.send(get("/a"));
+        EXPECT_TRUE(has(wire.receive_message(), "GET /a "));
+    }
+    EXPECT_EQ(application.connections(), 1);
+    std::filesystem::remove(path);
 }
 
 TEST_F(GatewayExchange, TrustedProxyTellsTheClient) {

@@ -104,15 +104,17 @@ class Wire {
 // Serves every connection with `script`, in a thread of its own.
 class ScriptedUpstream {
   public:
-    explicit ScriptedUpstream(std::function<void(Wire&)> script) : script_(std::move(script)) {
-        listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    explicit ScriptedUpstream(std::function<void(Wire&)> script,
+                              Endpoint endpoint = *Endpoint::parse("127.0.0.1:0"))
+        : script_(std::move(script)), endpoint_(std::move(endpoint)) {
         sockaddr_storage address{};
-        socklen_t length = Endpoint::parse("127.0.0.1:0")->to_sockaddr(address);
+        socklen_t length = endpoint_.to_sockaddr(address);
+        listener_.reset(::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
         EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), length), 0);
         EXPECT_EQ(::listen(listener_.get(), 64), 0);
         EXPECT_EQ(::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-        endpoint_ = *Endpoint::parse("127.0.0.1:0");
-        endpoint_.port = ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
+        if (!endpoint_.is_unix())
+            endpoint_.port = ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
         acceptor_ = std::thread{[this] { accept_all(); }};
     }
     ~ScriptedUpstream() {
