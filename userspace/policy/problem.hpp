@@ -1,6 +1,7 @@
 // What is wrong with something an operator wrote: where it stands, what it is, and what would be right.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -29,6 +30,9 @@ struct Problem {
 };
 
 using Problems = std::vector<Problem>;
+
+// Readers stop to collect here: who made more mistakes than this will come back anyway.
+inline constexpr std::size_t kMaxProblems = 100;
 
 // "policy.yaml:12:9: error: burst 0 lets no packet pass (at $.kernel.limits[0].burst); allowed: 1…4294967295"
 std::string to_string(const Problem& problem);

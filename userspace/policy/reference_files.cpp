@@ -90,7 +90,7 @@ void read_prefix_lines(std::string_view content, const std::string& file, std::v
             prefixes.push_back(*prefix);
             continue;
         }
-        if (problems.size() >= DocumentReader::kMaxProblems) return;
+        if (problems.size() >= kMaxProblems) return;
         problems.push_back({Severity::kError,
                             file,
                             number,
@@ -150,12 +150,9 @@ void check_jwks(std::string_view content, const std::string& file,
                            std::string allowed) {
         problems.push_back({severity, file, 0, 0, path, std::move(message), std::move(allowed)});
     };
-    nlohmann::json set;
-    try {
-        set = nlohmann::json::parse(content);
-    } catch (const nlohmann::json::parse_error& error) {
-        const auto place = place_of(content, error.byte == 0 ? 0 : error.byte - 1);
-        // Only the place: the library's message quotes the text around it, and this file may hold a secret.
+    // Of a syntax error only the place: the library's message quotes the text around it, and this file may
+    // hold a secret.
+    const auto refuse_syntax = [&](TextPlace place) {
         problems.push_back({Severity::kError,
                             file,
                             place.line,
@@ -163,12 +160,19 @@ void check_jwks(std::string_view content, const std::string& file,
                             {},
                             "not valid JSON",
                             "a JWKS: {\"keys\": […]}"});
-        return;
+    };
+    nlohmann::json set;
+    try {
+        set = nlohmann::json::parse(content);
+    } catch (const nlohmann::json::parse_error& error) {
+        return refuse_syntax(place_of(content, error.byte == 0 ? 0 : error.byte - 1));
+    } catch (const nlohmann::json::out_of_range&) {  // a number beyond double; its place is not told
+        return refuse_syntax({0, 0});
     }
     if (!set.is_object() || !set.contains("keys") || !set["keys"].is_array())
         return fault(Severity::kError, "$.keys", "not a JWKS: no list of keys", "{\"keys\": […]}");
     bool any_fits = false;
-    for (std::size_t i = 0; i < set["keys"].size(); ++i) {
+    for (std::size_t i = 0; i < set["keys"].size() && problems.size() < kMaxProblems; ++i) {
         const auto& key = set["keys"][i];
         const std::string path = "$.keys[" + std::to_string(i) + "]";
         if (!key.is_object() || !key.contains("kty") || !key["kty"].is_string())

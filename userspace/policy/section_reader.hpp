@@ -22,8 +22,6 @@ namespace sluice {
 // problems.
 class DocumentReader {
   public:
-    static constexpr std::size_t kMaxProblems = 100;
-
     DocumentReader(std::string file, std::span<const PolicyKey> keys, Problems& problems)
         : file_(std::move(file)), keys_(keys), problems_(problems) {}
 

@@ -97,6 +97,7 @@ class TreeBuilder final : public YAML::EventHandler {
                 throw OutsideSubset{key.mark, "a key is not a single word", "key: value"};
             const auto [first, is_new] = line_of.emplace(key.text, key.mark.line);
             if (!is_new) {
+                if (problems_.size() >= kMaxProblems) continue;
                 problems_.push_back({Severity::kError,
                                      file_,
                                      key.mark.line,

@@ -243,6 +243,7 @@ TEST(PolicyYaml, JwksMustBeASetOfKeysAndOneShouldFit) {
         return problems_of("identity: {jwt: {keys: j, algorithms: [ES256]}}\n", folder.path());
     };
     EXPECT_THAT(said("[]"), HasSubstr("error: not a JWKS"));
+    EXPECT_THAT(said(R"({"keys": [1e999]})"), HasSubstr("j: error: not valid JSON"));
     EXPECT_THAT(said(R"({"keys": 1})"), HasSubstr("error: not a JWKS"));
     EXPECT_THAT(said(R"({"keys": [1]})"), HasSubstr("error: not a JWK: no key type (at $.keys[0])"));
     EXPECT_THAT(said(R"({"keys": []})"), HasSubstr("warning: no key: every token is refused"));
