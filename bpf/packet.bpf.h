@@ -15,8 +15,9 @@
 
 #include "gcra.bpf.h"
 
-#define SLUICE_VLAN_DEPTH 2 /* 802.1Q and 802.1ad tags; a frame with more is malformed: it must not slip by  \
-			     */
+#define SLUICE_VLAN_DEPTH                                                                                    \
+	2 /* 802.1Q and 802.1ad tags; a frame with more is malformed: it must not slip by                    \
+	   */
 #define SLUICE_EXTENSION_DEPTH                                                                               \
 	6 /* IPv6 extension headers (RFC 8200 knows six); a packet with more is malformed */
 

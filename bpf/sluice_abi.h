@@ -48,7 +48,8 @@ enum sluice_reason {
 };
 
 #define SLUICE_BAN_NOTE_BYTES 64 /* text given with a ban, terminating NUL included */
-#define SLUICE_SAMPLE_EVERY   32 /* one packet in so many, on average, is looked at for the list of top sources */
+#define SLUICE_SAMPLE_EVERY                                                                                  \
+	32 /* one packet in so many, on average, is looked at for the list of top sources */
 
 /* --- policy: one generation is one inner map of 4 KiB blocks, put in force by a single pointer --- */
 
@@ -195,7 +196,7 @@ struct sluice_ban {
 struct sluice_control {
 	__u32 magic;
 	__u32 abi_version;
-	__u64 build;                      /* hash of the object the attached programs come from */
+	__u64 build;			  /* hash of the object the attached programs come from */
 	__u64 hash_key[SLUICE_HASH_KEYS]; /* drawn when the maps are made; tables are meaningless under
 					     another */
 	__u32 source_set_mask;		  /* sets of the source table, less one */

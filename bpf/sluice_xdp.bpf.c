@@ -73,7 +73,7 @@ static __always_inline __u32 sluice_limit(struct sluice_walk *walk)
 		if (reason != SLUICE_PASSED) {
 			if (policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW) &&
 			    sluice_count_drop(set, &policy->limits[SLUICE_SCOPE_SOURCE], hash.tag,
-					      sluice_ticks(walk->now_ns)) >= policy->ban_after &&
+					      sluice_ticks(walk->now_ns), policy->ban_after) &&
 			    sluice_ban_source(walk, reason))
 				sluice_send_event(walk, SLUICE_EVENT_BAN, reason);
 			return reason;

@@ -173,25 +173,30 @@ __noinline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit
 	return SLUICE_PASSED;
 }
 
-/* Counts one drop against the source; returns how many there were in the ban rule's span. */
+/* Counts one drop against the source. 1 if that makes `most` in the ban rule's span; the count starts anew
+ * then. */
 __noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_list *limits, __u64 hash_tag,
-				   __u64 now)
+				   __u64 now, __u32 most)
 {
 	const struct sluice_limit *limit;
 	struct sluice_entry *entry;
 	__u64 tag, word = 0;
-	__u32 drops;
 
 	if (!set || !limits)
 		return 0;
 	limit = &limits->limit[SLUICE_BAN_SLOT];
 	tag = sluice_tag(hash_tag, limit->salt, SLUICE_BAN_SLOT);
 	entry = sluice_find(set, tag);
-	if (entry)
-		return sluice_ban_count(&entry->tat, now, limit->depth);
-	drops = sluice_ban_count(&word, now, limit->depth);
+	if (entry) {
+		if (sluice_ban_count(&entry->tat, now, limit->depth) < most)
+			return 0;
+		*(volatile __u64 *)&entry->tat = now;
+		return 1;
+	}
+	if (sluice_ban_count(&word, now, limit->depth) >= most)
+		return 1;
 	sluice_claim(set, limits, tag, word, now);
-	return drops;
+	return 0;
 }
 
 /* --- bans --- */

@@ -106,7 +106,8 @@ Result<Attempt> attach_in_mode(unsigned ifindex, bool generic, const AttachedXdp
         dispatcher_error = attach_through_dispatcher(ifindex, generic, *object, attempt.program);
         if (dispatcher_error == 0) {
             attempt.via = dispatcher_of(ifindex) ? "dispatcher" : "plain";
-            if (attempt.via == "plain") attempt.note = "libxdp found no dispatcher support in this kernel";
+            if (attempt.via == "plain")
+                attempt.note = "no other XDP program can run beside ours: " + take_bpf_warnings();
             return attempt;
         }
         if (before.dispatcher) {

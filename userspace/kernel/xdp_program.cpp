@@ -3,12 +3,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <xdp/libxdp.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <utility>
 
 #include "bpf/sluice_xdp.skel.h"
 
@@ -29,14 +32,6 @@ int keep_warning(libbpf_print_level level, const char* format, va_list arguments
     return 0;
 }
 
-std::string verifier_tail() {
-    std::string text = last_warnings();
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-    for (char& c : text)
-        if (c == '\n') c = ' ';
-    return text;
-}
-
 Result<UniqueFd> duplicate(int fd, const char* what) {
     UniqueFd copy{::fcntl(fd, F_DUPFD_CLOEXEC, 3)};
     if (!copy) return system_error("keep", what, errno);
@@ -44,6 +39,13 @@ Result<UniqueFd> duplicate(int fd, const char* what) {
 }
 
 }  // namespace
+
+std::string take_bpf_warnings() {
+    std::string text = std::exchange(last_warnings(), {});
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    std::ranges::replace(text, '\n', ' ');
+    return text;
+}
 
 std::uint64_t xdp_object_hash() {
     std::size_t bytes = 0;
@@ -59,6 +61,9 @@ void XdpObject::Destroy::operator()(sluice_xdp* skeleton) const {
 
 Result<XdpObject> XdpObject::open(const SharedMaps& shared, int counters_fd, const TableSizes& sizes) {
     libbpf_set_print(keep_warning);
+    libxdp_set_print([](libxdp_print_level level, const char* format, va_list arguments) {
+        return keep_warning(level == LIBXDP_WARN ? LIBBPF_WARN : LIBBPF_DEBUG, format, arguments);
+    });
     last_warnings().clear();
     XdpObject object;
     object.skeleton_.reset(sluice_xdp__open());
@@ -87,7 +92,7 @@ Result<> XdpObject::load() {
     const int error = sluice_xdp__load(skeleton_.get());
     if (error == 0) return {};
     Error failure = system_error("load", "XDP program", -error);
-    if (const std::string why = verifier_tail(); !why.empty()) failure.message += " (" + why + ")";
+    if (const std::string why = take_bpf_warnings(); !why.empty()) failure.message += " (" + why + ")";
     return failure;
 }
 

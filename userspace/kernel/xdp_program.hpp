@@ -20,6 +20,10 @@ struct TableSizes {
     std::uint32_t bans;
 };
 
+// What libbpf and libxdp have warned of on this thread since the last call, on one line. They print nothing
+// themselves once an XdpObject was opened.
+std::string take_bpf_warnings();
+
 // Changes with every build of the BPF object: programs with the same one are the same.
 std::uint64_t xdp_object_hash();
 
