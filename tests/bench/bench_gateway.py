@@ -3,7 +3,7 @@
     bench_gateway.py --out FILE [--rounds N] [--seconds S]
 
 refuse_429     one worker refusing everything; nginx limit_req does the same
-proxy_small    one worker in front of a small static answer; haproxy with one thread does the same; direct: nobody between
+proxy_small    one worker in front of a small static answer; haproxy with one thread does the same; direct: nobody
 added_latency  a FastAPI application on uvicorn, asked through sluiced and directly, in turn
 
 The subject "sluice" is the real daemon with policies that use identity, routes, limits, ledger and logs. Rounds are
@@ -172,15 +172,18 @@ backend b
 
 def wrk(port: int, seconds: float) -> dict[str, float]:
     """Requests a second and p99 in µs, of requests that were answered at all."""
-    out = subprocess.run(["taskset", "-c", str(DRIVER_CPU), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency",
-                          f"http://127.0.0.1:{port}/api/ai/x"], capture_output=True, text=True, check=True).stdout
+    command = ["taskset", "-c", str(DRIVER_CPU), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency",
+               f"http://127.0.0.1:{port}/api/ai/x"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     scale = {"us": 1.0, "ms": 1e3, "s": 1e6}
     number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", out).groups()
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     if "Socket errors" in out:
         raise RuntimeError(f"port {port}: {out}")
-    return {"requests": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), "p99": float(number) * scale[unit],
-            "refused": int(refused.group(1)) if refused else 0, "total": int(re.search(r"(\d+) requests in", out).group(1))}
+    return {"requests": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)),
+            "p99": float(number) * scale[unit],
+            "refused": int(refused.group(1)) if refused else 0,
+            "total": int(re.search(r"(\d+) requests in", out).group(1))}
 
 
 class Asker:
@@ -207,8 +210,9 @@ class Asker:
 
 
 def row(case: str, subject: str, metric: str, unit: str, values: list[float]) -> dict:
-    return {"suite": "gateway", "case": case, "subject": subject, "metric": metric, "value": round(statistics.median(values), 1),
-            "unit": unit, "runs": len(values), "min": round(min(values), 1), "max": round(max(values), 1)}
+    return {"suite": "gateway", "case": case, "subject": subject, "metric": metric,
+            "value": round(statistics.median(values), 1), "unit": unit, "runs": len(values),
+            "min": round(min(values), 1), "max": round(max(values), 1)}
 
 
 def throughput(case: str, bench: Bench, ports: dict[str, int], rounds: int, seconds: float,
@@ -272,17 +276,20 @@ def main() -> int:
         small = bench.nginx("small", DRIVER_CPU, "", f'return 200 "{SMALL_ANSWER}";')
         with ExitStack() as refusing:
             peers = Bench(refusing, Path(folder))
-            limit = "limit_req_zone $binary_remote_addr zone=z:10m rate=1r/m; limit_req_status 429;"
+            zone = "limit_req_zone $binary_remote_addr zone=z:10m rate=1r/m; limit_req_status 429;"
+            limited = f"limit_req zone=z; proxy_pass http://127.0.0.1:{small};"
             rows += throughput("refuse_429", peers, {
                 "sluice": peers.sluiced("sluice-refuse", REFUSING_POLICY, small),
-                "nginx": peers.nginx("nginx-refuse", SUBJECT_CPU, limit, f"limit_req zone=z; proxy_pass http://127.0.0.1:{small};"),
+                "nginx": peers.nginx("nginx-refuse", SUBJECT_CPU, zone, limited),
             }, arguments.rounds, arguments.seconds, expect_refused=True)
-        admitting = bench.sluiced("sluice-proxy", ADMITTING_POLICY, small)
-        rows += throughput("proxy_small", bench, {"sluice": admitting, "haproxy": bench.haproxy("haproxy", small), "direct": small},
-                           arguments.rounds, arguments.seconds, expect_refused=False)
+        rows += throughput("proxy_small", bench, {
+            "sluice": bench.sluiced("sluice-proxy", ADMITTING_POLICY, small),
+            "haproxy": bench.haproxy("haproxy", small),
+            "direct": small,
+        }, arguments.rounds, arguments.seconds, expect_refused=False)
         application = bench.uvicorn("uvicorn")
-        rows += added_latency({"direct": application, "sluice": bench.sluiced("sluice-app", ADMITTING_POLICY, application)},
-                              arguments.rounds, questions=1000)
+        protected = bench.sluiced("sluice-app", ADMITTING_POLICY, application)
+        rows += added_latency({"direct": application, "sluice": protected}, arguments.rounds, questions=1000)
     arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
     for line in rows:
         print(f"{line['case']:14} {line['subject']:8} {line['metric']:20} {line['value']:>10} {line['unit']:4}"
