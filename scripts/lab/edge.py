@@ -227,7 +227,7 @@ class Sluice:
 
     def log(self, category: str) -> list[dict[str, Any]]:
         """Records of one category, oldest first, rotated files included."""
-        files = sorted(self.log_folder.glob(f"{category}.log.*"), key=_rotation, reverse=True)
+        files = sorted(self.log_folder.glob(f"{category}.*.log"), key=_rotation, reverse=True)
         records = []
         for file in [*files, self.log_folder / f"{category}.log"]:
             if file.exists():
@@ -236,8 +236,9 @@ class Sluice:
 
 
 def _rotation(file: Path) -> int:
-    suffix = file.suffix.lstrip(".")
-    return int(suffix) if suffix.isdigit() else 0
+    """ "ai.2.log" → 2: the larger, the older."""
+    number = file.name.split(".")[-2]
+    return int(number) if number.isdigit() else 0
 
 
 def parse_metrics(text: str, name: str) -> dict[frozenset, float]:

@@ -19,8 +19,9 @@ REPORTS = ROOT / "build" / "test-results"
 PYTHON = "/usr/bin/python3"  # Debian's own, with Debian's modules; "python3" in PATH may be another
 # Layers whose objects are shared between threads: what ThreadSanitizer is worth running on.
 THREADED_LAYERS = ("base", "limiter", "ledger", "telemetry", "http", "api")
-SUITES = ("check", "unit", "sanitizers", "bpf", "e2e", "vm", "fuzz", "tidy")
-EVERYTHING = ("check", "unit", "sanitizers", "bpf", "e2e", "vm", "fuzz")
+# In the order they run: what fails soonest and says most comes first.
+SUITES = ("check", "unit", "bpf", "e2e", "vm", "sanitizers", "fuzz", "tidy")
+EVERYTHING = tuple(suite for suite in SUITES if suite != "tidy")
 NEED_ROOT = {"sanitizers", "bpf", "e2e", "vm"}
 SKIP_EXIT_CODE = 77  # of a check that can't run here; its last line says why
 
@@ -155,7 +156,8 @@ class Runner:
     # --- suites -------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        if not self.configured("check", "release"):
+        # Configures, if need be, and builds nothing.
+        if not self.build("check", "release", ["build.ninja"]):
             return
         say("== check")
         for test in self.tests_of("release", "check"):
@@ -174,10 +176,6 @@ class Runner:
             self.results.add("check", [case])
         if "check" not in self.results.suites:
             self.results.add("check", [])
-
-    def configured(self, suite: str, preset: str) -> bool:
-        # "help" configures, if need be, and builds nothing.
-        return (ROOT / "build" / preset / "build.ninja").exists() or self.build(suite, preset, ["help"])
 
     def unit(self) -> None:
         if "check" not in self.options.suites:

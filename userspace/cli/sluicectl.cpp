@@ -38,6 +38,14 @@ Result<std::string> read_token(const std::string& path) {
     return token;
 }
 
+// Whether others on the way could read the token.
+bool shows_token(const ApiEndpoint& endpoint) {
+    constexpr std::string_view kPlain = "http://";
+    if (endpoint.token.empty() || !endpoint.url.starts_with(kPlain)) return false;
+    const auto host = std::string_view{endpoint.url}.substr(kPlain.size());
+    return !host.starts_with("127.") && !host.starts_with("[::1]") && !host.starts_with("localhost");
+}
+
 Result<ApiEndpoint> endpoint_of(const Invocation& invocation, const SluicectlEnvironment& environment) {
     ApiEndpoint endpoint;
     if (!environment.socket_path.empty()) endpoint.socket_path = environment.socket_path;
@@ -152,6 +160,9 @@ ExitCode run_sluicectl(const std::vector<std::string>& arguments, const Sluicect
     const Screen screen{environment.out, environment.err, colours, environment.out_is_terminal};
 
     const auto endpoint = endpoint_of(invocation, environment);
+    if (endpoint && shows_token(*endpoint))
+        environment.err
+            << "sluicectl: warning: over http:// the token can be read on the way; use https://\n";
     const ApiClient client{endpoint ? *endpoint : ApiEndpoint{}};
     ExitCode code = ExitCode::kOk;
     std::optional<Json> answer;

@@ -419,6 +419,8 @@ TEST(Sluicectl, ATokenComesFromAFileOnly) {
     std::ofstream{file} << "se\ncret";
     EXPECT_EQ(sluicectl("", {"status", "--token-file", file}).code, 7) << "would break out of its header";
     std::ofstream{file} << "secret\n";
+    const Outcome in_clear = sluicectl("", {"--url", "http://0.0.0.0:1", "--token-file", file, "status"});
+    EXPECT_NE(in_clear.err.find("use https://"), std::string::npos) << in_clear.err;
     FakeDaemon daemon{{answer(200, "{}")}};
     EXPECT_EQ(sluicectl(daemon.path(), {"status", "--token-file", file}).code, 0);
     EXPECT_EQ(daemon.requests().at(0)[http::field::authorization], "Bearer secret");
