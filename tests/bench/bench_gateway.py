@@ -1,6 +1,6 @@
 """The gateway against its peers, on this machine, in this run.
 
-    bench_gateway.py --out FILE [--rounds N] [--seconds S]
+    bench_gateway.py --out FILE [--rounds N] [--seconds S] [--sluiced FILE]
 
 refuse_429     one worker refusing everything; nginx limit_req does the same
 proxy_small    one worker in front of a small static answer; haproxy with one thread does the same; direct: nobody
@@ -25,7 +25,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SLUICED = ROOT / "build" / "release" / "sluiced"
 CONNECTIONS = 64
 SUBJECT_CPU, DRIVER_CPU = sorted(os.sched_getaffinity(0))[:2] if len(os.sched_getaffinity(0)) > 1 else (0, 0)
 
@@ -89,8 +88,9 @@ def cpu_seconds(pid: int) -> float:
 class Bench:
     """Starts subjects, ends them all at exit, and keeps their files in one folder."""
 
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, sluiced: Path) -> None:
         self.stack = stack
+        self.daemon = sluiced
         self.folder = folder
         self.pids: dict[int, int] = {}  # of the process that listens on a port
 
@@ -128,7 +128,7 @@ admin: {{socket: {folder}/admin.sock}}
 ledger: {{kind: embedded, path: {folder}/ledger}}
 log: {{directory: {folder}/log}}
 """)
-        return self.start(name, SUBJECT_CPU, port, [str(SLUICED), "--config", str(folder / "sluiced.yaml")])
+        return self.start(name, SUBJECT_CPU, port, [str(self.daemon), "--config", str(folder / "sluiced.yaml")])
 
     def nginx(self, name: str, cpu: int, http: str, location: str) -> int:
         port = free_port()
@@ -268,14 +268,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="where the rows go")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
+    parser.add_argument("--sluiced", type=Path, default=ROOT / "build" / "release" / "sluiced")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {DRIVER_CPU})
     rows = []
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, ExitStack() as stack:
-        bench = Bench(stack, Path(folder))
+        bench = Bench(stack, Path(folder), arguments.sluiced.resolve())
         small = bench.nginx("small", DRIVER_CPU, "", f'return 200 "{SMALL_ANSWER}";')
         with ExitStack() as refusing:
-            peers = Bench(refusing, Path(folder))
+            peers = Bench(refusing, Path(folder), bench.daemon)
             zone = "limit_req_zone $binary_remote_addr zone=z:10m rate=1r/m; limit_req_status 429;"
             limited = f"limit_req zone=z; proxy_pass http://127.0.0.1:{small};"
             rows += throughput("refuse_429", peers, {

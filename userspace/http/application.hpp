@@ -102,7 +102,7 @@ struct Outcome {
     std::string_view reason;  // empty: went well; else one of kReason… of http/reasons.hpp
     bool upgraded = false;    // was a tunnel; times and bytes include it
 
-    Nanos received = 0;             // the head was complete
+    Nanos received = 0;             // the round of the worker's loop in which the head was complete
     Nanos decided = 0;              // decide() returned
     Nanos upstream_sent = 0;        // the head went to an upstream (connecting comes before)
     Nanos upstream_first_byte = 0;  // the final response's head was complete

@@ -68,7 +68,7 @@ int EventLoop::timeout_ms() const {
         if (queue->first_ != nullptr && (next < 0 || queue->first_->at_ < next)) next = queue->first_->at_;
     }
     if (next < 0) return -1;
-    const Nanos wait = std::clamp<Nanos>(next - monotonic_now(), 0, kHour);
+    const Nanos wait = std::clamp<Nanos>(next - now_, 0, kHour);
     return static_cast<int>((wait + kMillisecond - 1) / kMillisecond);
 }
 

@@ -84,7 +84,13 @@ void AddedFields::clear() {
 void AddedFields::set(std::string_view name, std::string_view value) {
     names_.push_back({static_cast<std::uint32_t>(lines_.size()), static_cast<std::uint32_t>(name.size())});
     lines_.append(name).append(": ");
-    for (const char c : value) lines_.push_back(is(c, kFieldValueChar) ? c : '?');
+    const std::size_t start = lines_.size();
+    lines_.append(value);
+    if (!all(value, kFieldValueChar)) {
+        for (std::size_t i = start; i < lines_.size(); ++i) {
+            if (!is(lines_[i], kFieldValueChar)) lines_[i] = '?';
+        }
+    }
     lines_.append("\r\n");
 }
 

@@ -204,7 +204,7 @@ bool Session::step_head() {
 
 void Session::take_head(std::size_t length) {
     outcome_ = {};
-    outcome_.received = monotonic_now();
+    outcome_.received = worker_.loop().now();  // so that waiting behind others of this round counts as added
     if (length > worker_.config().max_header_bytes) {
         refuse_early({431, kReasonHeaderTooLarge, "the header is longer than the limit"});
         return;
