@@ -137,24 +137,32 @@ def test_logs_rotate_and_keep_five(start_sluice, application, credentials, http,
         http(headers=credentials.bearer(f"{user}-{number}")).request(*chat())
     spend(http(headers=credentials.bearer(user)), 100, chat())
     time.sleep(1.5)
-    files = sorted(sluice.log_folder.glob("ai.log*"))
+    files = sorted(sluice.log_folder.glob("ai*.log"))
     assert len(files) == 5, files
     assert all(file.stat().st_size <= 8192 for file in files)
     assert all(json.loads(line) for file in files for line in file.read_text().splitlines())
 
 
-def test_full_disk_keeps_serving_and_counts_what_is_lost(start_sluice, application, network, credentials, http, user):
+def test_full_disk_keeps_serving_and_loses_nothing_silently(start_sluice, application, credentials, http, user):
+    """What can't be written waits, within bounds; when there is room again it is written, or was counted as dropped."""
     sluice = start_sluice.prepare()
     sluice.log_folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(sluice.log_folder)]
-    assert subprocess.run(mount, check=False).returncode == 0
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(sluice.log_folder)], check=True)
     try:
         sluice.start()
-        known = http(headers=credentials.bearer(user))
-        spend(known, 100, chat())
-        spend(http(headers=credentials.bearer(user + "-b")), 100, chat())
-        wait_until(lambda: sum(sluice.metrics("sluice_log_dropped_total").values()) > 0, 5, "lost records are counted")
-        assert known.request(*items()).status == 200
+        for name in (user, user + "-b", user + "-c"):
+            spend(http(headers=credentials.bearer(name)), 100, chat())
+        time.sleep(1.5)
+        assert http(headers=credentials.bearer(user)).request(*items()).status == 200
+        assert len((sluice.log_folder / "ai.log").read_text().splitlines()) < 200, "the disk was not full"
+        subprocess.run(["mount", "-o", "remount,size=4m", str(sluice.log_folder)], check=True)
+        dropped = frozenset({("category", "ai")})
+        wait_until(
+            lambda: len(sluice.log("ai")) + sluice.metrics("sluice_log_dropped_total")[dropped] >= 300,
+            10, "every record was written or counted as dropped",
+        )  # fmt: skip
+        sequence = [record["event"]["sequence"] for record in sluice.log("ai")]
+        assert sequence == sorted(set(sequence))
     finally:
         sluice.stop()
         subprocess.run(["umount", str(sluice.log_folder)], check=False)
