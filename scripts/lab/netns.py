@@ -23,6 +23,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Iterator, Optional
@@ -32,6 +33,9 @@ NETNS = Path("/run/netns")
 PREFIX = "slc"
 EDGE_IPV4, EDGE_IPV6 = "10.77.0.1", "fd00:77::1"
 GATEWAY_IPV4 = "10.77.255.254"
+
+LOCKS = Path("/run/sluice")  # where sluiced keeps a lock file for each network namespace, by the kernel's cookie of it
+SO_NETNS_COOKIE = 71  # asm-generic/socket.h; since Linux 5.14
 
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
@@ -50,6 +54,16 @@ def ip(*arguments: str, namespace: Optional[str] = None, check: bool = True) -> 
     if check and done.returncode != 0:
         raise RuntimeError(f"ip {' '.join([*where, *arguments])}: {done.stderr.strip()}")
     return done
+
+
+@contextlib.contextmanager
+def _entered(path: Path) -> Iterator[None]:
+    with open("/proc/thread-self/ns/net", "rb") as home, open(path, "rb") as there:
+        _system_call(_libc.setns(there.fileno(), CLONE_NEWNET), f"setns {path}")
+        try:
+            yield
+        finally:
+            _system_call(_libc.setns(home.fileno(), CLONE_NEWNET), "setns back")
 
 
 class Namespace:
@@ -77,15 +91,9 @@ class Namespace:
             raise RuntimeError(f"{' '.join(command)} in {self.name}: {done.stderr.strip() or done.stdout.strip()}")
         return done
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> contextlib.AbstractContextManager[None]:
         """This thread, and only this thread, is in the namespace: a socket made meanwhile stays there for good."""
-        with open("/proc/thread-self/ns/net", "rb") as home, open(self.path, "rb") as there:
-            _system_call(_libc.setns(there.fileno(), CLONE_NEWNET), f"setns {self.name}")
-            try:
-                yield
-            finally:
-                _system_call(_libc.setns(home.fileno(), CLONE_NEWNET), "setns back")
+        return _entered(self.path)
 
     def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
         with self.entered():
@@ -250,6 +258,11 @@ def _delete_namespace(name: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
         time.sleep(0.02)
+    with contextlib.suppress(OSError):
+        with _entered(NETNS / name), socket.socket() as inside:
+            cookie = int.from_bytes(inside.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
+        (LOCKS / f"net-{cookie}.lock").unlink(missing_ok=True)
+        LOCKS.rmdir()  # if nothing else is in it
     ip("netns", "del", name, check=False)
     (NETNS / name).unlink(missing_ok=True)
 

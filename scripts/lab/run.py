@@ -49,9 +49,9 @@ def show(scenario, seconds: float | None) -> int:
             time.sleep(next_sample - time.monotonic() if next_sample > time.monotonic() else 0)
     except Stopped:
         stopped = True
+    ran = time.monotonic() - start
     scenario.stop_traffic()
     time.sleep(SETTLE_S)
-    ran = time.monotonic() - start
     end = scenario.snapshot()
     results = checks(end, {flood.kind: flood.source for flood in scenario.floods})
     print(f"\nAfter {ran:.0f} s:")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import json
+import signal
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -43,6 +44,10 @@ class Flood:
     def keep_running(self) -> None:
         if self._process is None or not self._process.running():
             self._process = Process(self._command, self.client, self._log)
+
+    def ask_to_stop(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
         if self._process:
@@ -85,6 +90,9 @@ class Clients:
         with self._lock:
             ordered = sorted(self.latencies_ms)
             return Seen(self.name, self.source, self.sent, collections.Counter(self.statuses), ordered)
+
+    def ask_to_stop(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
         self._process.stop(timeout=5)
@@ -206,7 +214,10 @@ class Scenario:
             flood.keep_running()
 
     def stop_traffic(self) -> None:
-        for sender in [*self.floods, *self.clients]:
+        senders = [*self.floods, *self.clients]
+        for sender in senders:  # all at once: some are in the middle of a request that will not be answered
+            sender.ask_to_stop()
+        for sender in senders:
             sender.stop()
 
     def snapshot(self) -> Snapshot:
