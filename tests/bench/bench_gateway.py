@@ -170,9 +170,9 @@ backend b
                                                    "127.0.0.1", "--port", str(port), "--no-access-log"])
 
 
-def wrk(port: int, seconds: float) -> dict[str, float]:
+def wrk(port: int, seconds: int) -> dict[str, float]:
     """Requests a second and p99 in µs, of requests that were answered at all."""
-    command = ["taskset", "-c", str(DRIVER_CPU), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency",
+    command = ["taskset", "-c", str(DRIVER_CPU), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
                f"http://127.0.0.1:{port}/api/ai/x"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     scale = {"us": 1.0, "ms": 1e3, "s": 1e6}
@@ -215,7 +215,7 @@ def row(case: str, subject: str, metric: str, unit: str, values: list[float]) ->
             "min": round(min(values), 1), "max": round(max(values), 1)}
 
 
-def throughput(case: str, bench: Bench, ports: dict[str, int], rounds: int, seconds: float,
+def throughput(case: str, bench: Bench, ports: dict[str, int], rounds: int, seconds: int,
                expect_refused: bool) -> list[dict]:
     seen: dict[str, list[dict[str, float]]] = {subject: [] for subject in ports}
     for port in ports.values():
@@ -267,7 +267,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="where the rows go")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
     parser.add_argument("--sluiced", type=Path, default=ROOT / "build" / "release" / "sluiced")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {DRIVER_CPU})
