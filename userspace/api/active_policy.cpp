@@ -2,7 +2,21 @@
 
 #include <utility>
 
+#include "kernel/kernel_plan.hpp"
+
 namespace sluice {
+
+Problems check_enforceable(const Policy& policy) {
+    Problems problems;
+    const auto add = [&](std::string path, std::string message) {
+        problems.push_back({Severity::kError, {}, 0, 0, std::move(path), std::move(message), {}});
+    };
+    for (const KernelPlanProblem& problem : check_kernel_policy(policy.kernel, policy.source_prefix))
+        add("$." + problem.path, problem.message);
+    if (const auto verifier = IdentityVerifier::create(policy.identity); !verifier)
+        add(policy.identity.jwt ? "$.identity.jwt.keys" : "$.identity", verifier.error().message);
+    return problems;
+}
 
 Result<std::shared_ptr<const ActivePolicy>> ActivePolicy::compile(const LoadedPolicy& loaded,
                                                                   std::uint64_t generation,

@@ -17,6 +17,10 @@
 
 namespace sluice {
 
+// What only the layers above the policy's own can tell of it: limits the kernel can't hold, keys that can't
+// be used. Handed to load_policy_*(), which adds file, line and column.
+Problems check_enforceable(const Policy& policy);
+
 struct ActivePolicy {
     std::shared_ptr<const Policy> policy;
     std::string hash;

@@ -43,11 +43,11 @@ AdminResponse lift(BanControl& bans, const AdminRequest& request) {
     const Nanos begun = monotonic_now();
     if (const auto lifted = bans.lift(*source, Actor::of(request.caller)); !lifted)
         return AdminResponse::problem(lifted.error());
-    return AdminResponse::json(
-        dump({{"source", source->to_string()},
-              {"lifted", true},
-              {"verified", true},  // lift() fails unless the kernel map, read back, no longer has it
-              {"took_ms", static_cast<double>(monotonic_now() - begun) / kMillisecond}}));
+    return AdminResponse::json(dump(
+        {{"source", source->to_string()},
+         {"lifted", true},
+         {"verified", bans.in_kernel()},  // lift() fails unless the kernel map, read back, no longer has it
+         {"took_ms", static_cast<double>(monotonic_now() - begun) / kMillisecond}}));
 }
 
 }  // namespace

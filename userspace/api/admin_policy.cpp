@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "api/admin_api.hpp"
 #include "api/admin_json.hpp"
 #include "policy/policy_diff.hpp"
@@ -14,10 +16,13 @@ constexpr int kUnprocessable = 422;
 AdminResponse refused(const PolicyRefusal& refusal) {
     if (refusal.error && refusal.error->code != ErrorCode::kInvalid)
         return AdminResponse::problem(*refusal.error);
+    // The problems say all; the detail, for who reads only that, names the first error.
+    const auto first = std::ranges::find(refusal.problems, Severity::kError, &Problem::severity);
+    const std::string detail = first != refusal.problems.end() ? to_string(*first) : refusal.message();
     return AdminResponse::text(dump({{"type", "about:blank"},
                                      {"title", "The policy is invalid"},
                                      {"status", kUnprocessable},
-                                     {"detail", refusal.message()},
+                                     {"detail", detail},
                                      {"problems", to_json(refusal.problems)}}),
                                "application/problem+json", kUnprocessable);
 }

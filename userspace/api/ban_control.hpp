@@ -50,6 +50,8 @@ class BanControl {
     // All that are in force, the kernel's own included, longest to go first.
     Result<std::vector<BanView>> list() const;
     std::size_t active() const;
+    // Whether bans are enforced by a kernel map, too.
+    bool in_kernel() const { return kernel_ != nullptr; }
 
     void escalated(const Escalation& escalation);
     // The kernel banned a source by itself.

@@ -64,13 +64,13 @@ PolicyResult<AppliedPolicy> PolicyControl::start(std::string& note) {
     if (const auto document = ledger_.get_document(kDocument); document && *document)
         history_ = PolicyHistory::from_document(**document);
 
-    PolicyLoad from_file = load_policy_file(file_);
+    PolicyLoad from_file = load_policy_file(file_, check_enforceable);
     if (!from_file) return PolicyRefusal{from_file.problems, std::nullopt};
     file_hash_ = sha256_hex(from_file.loaded->text);
 
     if (const PolicyVersion* applied = history_.resumable(file_hash_)) {
-        PolicyLoad resumed =
-            load_policy_text(applied->text, "policy version " + std::to_string(applied->n), folder());
+        PolicyLoad resumed = load_policy_text(applied->text, "policy version " + std::to_string(applied->n),
+                                              folder(), check_enforceable);
         if (resumed) {
             note = "resumed the policy applied by " + applied->by + " (version " +
                    std::to_string(applied->n) + ", hash " + resumed.loaded->hash + "): " + file_ +
@@ -89,7 +89,7 @@ PolicyResult<AppliedPolicy> PolicyControl::start(std::string& note) {
 }
 
 PolicyResult<LoadedPolicy> PolicyControl::check(std::string_view text, const std::string& name) const {
-    PolicyLoad load = load_policy_text(text, name, folder());
+    PolicyLoad load = load_policy_text(text, name, folder(), check_enforceable);
     if (!load) return PolicyRefusal{std::move(load.problems), std::nullopt};
     if (const auto compiled = ActivePolicy::compile(*load.loaded, 0, hasher_); !compiled)
         return PolicyRefusal{{}, compiled.error()};
@@ -161,8 +161,9 @@ PolicyResult<AppliedPolicy> PolicyControl::take_back(const Actor& actor, const s
     // The text is loaded anew if it can be: a list that it names may have changed meanwhile. What was in
     // force before is at hand otherwise.
     LoadedPolicy before = pending_->before;
-    if (PolicyLoad again = load_policy_text(
-            before.text, "policy version " + std::to_string(pending_->before_version.n), folder()))
+    if (PolicyLoad again =
+            load_policy_text(before.text, "policy version " + std::to_string(pending_->before_version.n),
+                             folder(), check_enforceable))
         before = *std::move(again.loaded);
     PolicyVersion version = describe(before, "rollback", actor.name, reason);
     history_.mark_rolled_back();
@@ -215,15 +216,14 @@ void PolicyControl::tick(Nanos monotonic) {
         if (monotonic < pending_->deadline) return;
         // If even the old policy is refused (a kernel that is gone, say), the new one stays and it is tried
         // again.
-        if (!take_back(kDeadlineActor, "not confirmed in time"))
-            pending_->deadline = monotonic + 5 * kSecond;
+        if (!take_back(kDeadlineActor, "not confirmed in time")) pending_->deadline = monotonic + 5 * kSecond;
         return;
     }
     if (watch_.changed()) follow_files();
 }
 
 void PolicyControl::follow_files() {
-    PolicyLoad from_file = load_policy_file(file_);
+    PolicyLoad from_file = load_policy_file(file_, check_enforceable);
     const bool file_valid = static_cast<bool>(from_file);
     const std::string hash_now = file_valid ? sha256_hex(from_file.loaded->text) : std::string{};
     if (!file_valid) {
@@ -234,10 +234,10 @@ void PolicyControl::follow_files() {
     // The file itself has changed: it is the latest word. Otherwise one of the lists or keys has, and what is
     // in force is loaded again with it.
     const bool file_changed = file_valid && hash_now != file_hash_;
-    PolicyLoad next =
-        file_changed || version_.origin == "file"
-            ? std::move(from_file)
-            : load_policy_text(version_.text, "policy version " + std::to_string(version_.n), folder());
+    PolicyLoad next = file_changed || version_.origin == "file"
+                          ? std::move(from_file)
+                          : load_policy_text(version_.text, "policy version " + std::to_string(version_.n),
+                                             folder(), check_enforceable);
     if (!next) return refused_file({next.problems, std::nullopt});
     if (file_changed) file_hash_ = hash_now;
     if (file_valid) file_problem_.clear();

@@ -71,7 +71,8 @@ class PolicyControl {
 
     // Rereads the file now (SIGHUP), whether it seems to have changed or not.
     void reload();
-    // Several times a second: follows the file, and takes back what was not confirmed by then (CLOCK_MONOTONIC).
+    // Several times a second: follows the file, and takes back what was not confirmed by then
+    // (CLOCK_MONOTONIC).
     void tick(Nanos monotonic);
 
     const LoadedPolicy& loaded() const { return loaded_; }

@@ -40,7 +40,6 @@ namespace asio = boost::asio;
 
 constexpr std::size_t kSweepBudget =
     100'000;  // limiter entries looked at in a second: all of four million in 40 s
-constexpr Nanos kLedgerSweepInterval = 10 * kSecond;
 constexpr Nanos kPerformanceInterval = 60 * kSecond;
 
 void tell(std::string_view message) {
@@ -346,8 +345,6 @@ void App::start_control_loop() {
     if (kernel_) spawn(follow_kernel_events());
     spawn(every(ms(FileWatch::kPollMs), [this] { policy_->tick(monotonic_now()); }));
     spawn(every(kSecond, [this] { every_second(); }));
-    spawn(every(kLedgerSweepInterval,
-                [this] { (void)ledger_->sweep(ledger_now()); }));  // a failure shows in its health
     spawn(every(kPerformanceInterval,
                 [this] { log_->write(performance_->take(health_->services(), monotonic_now())); }));
     performance_->take(health_->services(), monotonic_now());
@@ -486,7 +483,7 @@ int run_daemon(const Config& config) {
 }
 
 int check_everything(const Config& config) {
-    const PolicyLoad load = load_policy_file(config.policy);
+    const PolicyLoad load = load_policy_file(config.policy, check_enforceable);
     for (const Problem& problem : load.problems) std::cerr << to_string(problem) << '\n';
     if (!load) return kExitInvalidConfig;
     const auto secret = random_key_secret();

@@ -101,7 +101,11 @@ Result<Config> parse_config(std::string_view text, const std::string& display_na
         ConfigReader{config, display_name, problems}.read_map(*document, "");
     else if (document && document->kind != YamlNode::Kind::kNull)
         return invalid(display_name + ": the config is not a mapping of settings");
-    if (has_errors(problems)) return invalid(to_string(problems));
+    if (has_errors(problems)) {
+        std::string lines = to_string(problems);
+        lines.pop_back();  // the last line feed
+        return invalid(std::move(lines));
+    }
     return config;
 }
 

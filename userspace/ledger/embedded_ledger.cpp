@@ -69,11 +69,13 @@ Nanos expires_at(std::string_view record) {
     return time;
 }
 
-// One byte for each start in a row that has not come as far as its first flush or an orderly end.
+// One byte for each start in a row that did not live to write: to its first flush, its first sweep a second later, or an
+// orderly end. Five, because kill -9 proves nothing about the file: an impatient operator or supervisor must not
+// cost what was spent.
 std::string starts_file(const std::string& directory) {
     return directory + "/starting";
 }
-constexpr off_t kMostDeadStarts = 2;
+constexpr off_t kMostDeadStarts = 5;
 
 // The former content is never thrown away: it may still be wanted, or wanted by whoever looks for the cause.
 Result<std::string> move_aside(const std::string& directory) {
@@ -126,7 +128,7 @@ void EmbeddedLedger::open_first() {
     struct stat dead {};
     if (::stat(starts.c_str(), &dead) == 0 && dead.st_size >= kMostDeadStarts) {
         set_aside("the last " + std::to_string(dead.st_size) +
-                  " starts died with it before their first flush");
+                  " starts died with it before they had written anything");
         ::unlink(starts.c_str());
     }
     if (const UniqueFd file{::open(starts.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)}) {
@@ -374,6 +376,7 @@ Result<> EmbeddedLedger::sweep(Nanos now) {
         return code == MDB_NOTFOUND ? 0 : code;
     });
     if (!read) return failed(read.error());
+    started();
     if (expired.empty()) return {};
     return write("sweep", [&](MDB_txn* txn, const LmdbTables& tables) {
         int code = 0;

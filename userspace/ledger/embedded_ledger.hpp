@@ -1,21 +1,17 @@
 // The ledger of a host on its own: LMDB in a directory.
 //
-//   kill -9      loses at most what was not flushed yet (100 ms), never corrupts: a flush is one transaction.
-//   power loss   MDB_NOMETASYNC: data is synced before the page that points to it is written, so the file
-//   stays whole;
-//                at most one flush more is lost. Costs one fdatasync a flush, in the flush thread.
-//   full disk,   store() fails, health says why, the limiter goes on and keeps what changed; each flush tries
-//   again. read-only    At start the same: what is stored is read, and writing is tried again with each
-//   flush. corrupt or   The file is moved aside (data.mdb.corrupt-TIME), said in the recovery's notice, and a
-//   new one begun: foreign      at 3 a.m. a limiter that starts with empty windows is worth more than one
-//   that does not start. A file
-//                that kills the process while it is read is moved aside by the next start.
-//   second       refused with kConflict: the directory is locked (flock) for as long as this lives.
-//   process
-//   clock        Within one boot, elapsed time is taken from CLOCK_BOOTTIME, so a wall clock set forward or
-//   back
-//                between two processes changes nothing. After a reboot a clock behind the last flush counts
-//                as no time passed: conservative. Both are said in the notice.
+//   kill -9         loses at most what was not flushed yet (100 ms), never corrupts: a flush is one transaction.
+//   power loss      MDB_NOMETASYNC: data is synced before the page that points to it is written, so the file stays
+//                   whole; at most one flush more is lost. Costs one fdatasync a flush, in the flush thread.
+//   full or         store() fails, health says why, the limiter goes on and keeps what changed; each flush tries
+//   read-only disk  again. At start the same: what is stored is read, and writing is tried again with each flush.
+//   corrupt or      The file is moved aside (data.mdb.corrupt-TIME), said in the recovery's notice, and a new one begun:
+//   foreign file    at 3 a.m. a limiter that starts with empty windows is worth more than one that does not start. So is
+//                   a file with which five starts in a row died before they had written anything.
+//   second process  refused with kConflict: the directory is locked (flock) for as long as this lives.
+//   clock           Within one boot, elapsed time is taken from CLOCK_BOOTTIME, so a wall clock set forward or back
+//                   between two processes changes nothing. After a reboot a clock behind the last flush counts as no
+//                   time passed: conservative. Both are said in the notice.
 //
 // Thread-safe; every call but health() may wait for the disk.
 #pragma once

@@ -81,7 +81,11 @@ class MemoryLedger final : public Ledger {
         return {};
     }
     Result<> close(Nanos) override { return {}; }
-    LedgerHealth health() const override { return {.up = !full}; }
+    LedgerHealth health() const override {
+        LedgerHealth health;
+        health.up = !full;
+        return health;
+    }
     std::string_view kind() const override { return "embedded"; }
 
     bool full = false;

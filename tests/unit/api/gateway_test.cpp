@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "plane_fixture.hpp"
+#include "telemetry/metrics.hpp"
 
 namespace sluice {
 namespace {
@@ -135,7 +136,7 @@ TEST_F(GatewayTest, ARepeatedCredentialIsRefused) {
 TEST_F(GatewayTest, ShadowLimitsCountButNeverRefuse) {
     for (int i = 0; i < 6; ++i) EXPECT_EQ(send("anna", "/").status, 200);
     EXPECT_EQ(metric(R"(sluice_decisions_total{limit="trial",verdict="shadow"})"), 4);
-    EXPECT_NE(log_text("decision").find("\"shadow\":true"), std::string::npos);
+    EXPECT_NE(log_text("decision").find("request-limited-shadow"), std::string::npos);
 }
 
 TEST_F(GatewayTest, ABannedSourceIsRefusedUnlessThePolicyAllowsIt) {

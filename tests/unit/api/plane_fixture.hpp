@@ -40,9 +40,9 @@ class PlaneTest : public testing::Test {
     std::string path(const std::string& name) const { return folder_ / name; }
     void write(const std::string& name, const std::string& text) const { std::ofstream{path(name)} << text; }
     void write_api_keys(const std::vector<std::string>& users) const {
-        std::string text;
+        std::string text = "keys:\n";
         for (const std::string& user : users)
-            text += "- {user: " + user + ", sha256: " + sha256_hex("key-of-" + user) + "}\n";
+            text += "  - {user: " + user + ", sha256: " + sha256_hex("key-of-" + user) + "}\n";
         write("keys.yaml", text);
     }
 
