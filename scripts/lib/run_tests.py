@@ -60,17 +60,37 @@ def run(command: list, timeout_s: float, log: Path | None = None, as_root: bool 
         process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=environment, stdout=output,
                                    stderr=subprocess.STDOUT if output else None, stdin=subprocess.DEVNULL,
                                    start_new_session=True, **({} if as_root else OWNER.arguments()))
+        RUNNING.add(process)
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             say(f"   over its {timeout_s:.0f} s, killed: {' '.join(map(str, command))}")
-        # First a signal that lets a suite remove its namespaces and machines, then one that leaves it no choice.
-        for stop, grace_s in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, stop)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(grace_s)
-        return 124
+            stop(process)
+            return 124
+        finally:
+            RUNNING.discard(process)
+
+
+RUNNING: set[subprocess.Popen] = set()
+
+
+def stop(process: subprocess.Popen) -> None:
+    """First as Ctrl-C does, which lets a suite remove its namespaces and machines; at last in a way that leaves no choice."""
+    for number, grace_s in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace_s)
+            break
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # what it left behind in its group
+
+
+def stop_everything(number: int, _frame: object) -> None:
+    """Commands have sessions of their own, so that a whole group can be stopped: Ctrl-C has to be passed on."""
+    for process in list(RUNNING):
+        stop(process)
+    sys.exit(128 + number)
 
 
 def show_tail(log: Path, lines: int = 60) -> None:
@@ -226,8 +246,7 @@ class Runner:
         if not self.build("fuzz", "fuzz", ["tests_fuzz"]):
             return
         say(f"== fuzz: {self.options.fuzz_seconds} s each")
-        binaries = sorted((ROOT / "build/fuzz/tests/fuzz").glob("fuzz_*[!.]"))
-        for binary in [binary for binary in binaries if binary.is_file() and os.access(binary, os.X_OK)]:
+        for binary in sorted((ROOT / "build/fuzz/tests/fuzz").glob("fuzz_*")):
             log = self.report_file(binary.name).with_suffix(".log")
             corpus = ROOT / "build/fuzz/corpus" / binary.name
             seeds = ROOT / "tests/fuzz/corpus" / binary.name.removeprefix("fuzz_")
@@ -286,6 +305,8 @@ def main() -> int:
         parser.error(f"{', '.join(s for s in options.suites if s in NEED_ROOT)} need root: sudo scripts/test …; "
                      "scripts/test unit does not")
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop_everything)
     make_directory(REPORTS)
     for old in REPORTS.iterdir():
         old.unlink()
