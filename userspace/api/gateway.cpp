@@ -6,21 +6,29 @@
 
 #include "api/ai_usage.hpp"
 #include "api/ratelimit_fields.hpp"
-#include "http/reasons.hpp"
+#include "http/rewrite.hpp"
 
 namespace sluice {
 namespace {
 
 constexpr std::string_view kProblemJson = "application/problem+json";
 constexpr std::string_view kRepeatedCredentials = "repeated_credentials";
-constexpr std::string_view kRepeatedCredentialsBody =
-    R"({"type":"about:blank","title":"Bad Request","status":400,"detail":"A credential field stands more than once."})"
-    "\n";
 constexpr std::string_view kAssessmentClass = "assessment";
 
 // Of a request whose response is given up before it began, for metrics: nginx's number for "client closed
 // request".
 constexpr unsigned kClientClosedRequest = 499;
+
+// The two RateLimit fields of these limits; nothing for none.
+void tell_limits(std::span<const RateLimitItem> limits, http::Decision& decision) {
+    if (limits.empty()) return;
+    std::string text;
+    append_ratelimit_policy(text, limits);
+    decision.response_fields.set("RateLimit-Policy", text);
+    text.clear();
+    append_ratelimit(text, limits);
+    decision.response_fields.set("RateLimit", text);
+}
 
 bool succeeded(int status) {
     return status >= 200 && status < 300;
@@ -87,7 +95,8 @@ void GatewayApplication::decide(const http::RequestHead& request, http::Exchange
         decision.kind = http::Decision::Kind::kReply;
         decision.status = 400;
         decision.response_fields.set("Content-Type", kProblemJson);
-        decision.body = kRepeatedCredentialsBody;
+        decision.body =
+            http::problem_body(400, kRepeatedCredentials, "a credential field stands more than once");
         return;
     }
 
@@ -116,13 +125,7 @@ void GatewayApplication::admit(const Exchange& exchange, const http::RequestHead
         items[count++] = {limit.name, judgement.charges.charges()[i].rate, result.remaining,
                           result.more_at - exchange.ledger_time};
     }
-    if (count == 0) return;
-    std::string text;
-    append_ratelimit_policy(text, {items.data(), count});
-    decision.response_fields.set("RateLimit-Policy", text);
-    text.clear();
-    append_ratelimit(text, {items.data(), count});
-    decision.response_fields.set("RateLimit", text);
+    tell_limits({items.data(), count}, decision);
 }
 
 void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decision) {
@@ -149,12 +152,7 @@ void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decisi
         items[count++] = {limit.name, judgement.charges.charges()[i].rate, result.remaining,
                           result.retry_at - exchange.ledger_time};
     }
-    std::string text;
-    append_ratelimit_policy(text, {items.data(), count});
-    decision.response_fields.set("RateLimit-Policy", text);
-    text.clear();
-    append_ratelimit(text, {items.data(), count});
-    decision.response_fields.set("RateLimit", text);
+    tell_limits({items.data(), count}, decision);
     decision.body = quota_exceeded_body({violated.data(), count}, retry_after_s);
 }
 

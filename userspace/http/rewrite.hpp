@@ -39,9 +39,6 @@ void write_reply(int status, const AddedFields& fields, std::string_view body, b
 // RFC 9457: the body of the gateway's own refusals. `reason` is a word of http/reasons.hpp.
 std::string problem_body(int status, std::string_view reason, std::string_view detail);
 
-// "Bad Request" for 400; "" for what we never send.
-std::string_view reason_phrase(int status);
-
 // One chunk's framing around `data`: at most kChunkOverhead more bytes than the data.
 inline constexpr std::size_t kChunkOverhead = 2 * sizeof(std::uint64_t) + 4;
 void write_chunk(std::string_view data, Buffer& out);

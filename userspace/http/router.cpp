@@ -5,48 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "http/characters.hpp"
+#include "http/reason_phrase.hpp"
 
 namespace sluice::http {
 namespace {
 
 constexpr std::size_t kMaxQueryValues = 64;
-
-std::string_view title_of(int status) {
-    switch (status) {
-        case 400:
-            return "Bad Request";
-        case 401:
-            return "Unauthorized";
-        case 403:
-            return "Forbidden";
-        case 404:
-            return "Not Found";
-        case 405:
-            return "Method Not Allowed";
-        case 408:
-            return "Request Timeout";
-        case 409:
-            return "Conflict";
-        case 413:
-            return "Content Too Large";
-        case 421:
-            return "Misdirected Request";
-        case 422:
-            return "Unprocessable Content";
-        case 429:
-            return "Too Many Requests";
-        case 431:
-            return "Request Header Fields Too Large";
-        case 501:
-            return "Not Implemented";
-        case 503:
-            return "Service Unavailable";
-        case 507:
-            return "Insufficient Storage";
-        default:
-            return status < 500 ? "Request Refused" : "Internal Server Error";
-    }
-}
 
 int status_of(ErrorCode code) {
     switch (code) {
@@ -155,7 +119,7 @@ AdminResponse AdminResponse::events(StreamBody body) {
 
 AdminResponse AdminResponse::problem(int status, std::string_view detail) {
     const nlohmann::json body{
-        {"type", "about:blank"}, {"title", title_of(status)}, {"status", status}, {"detail", detail}};
+        {"type", "about:blank"}, {"title", reason_phrase(status)}, {"status", status}, {"detail", detail}};
     // Detail may quote what a client sent: bytes that are not UTF-8 are replaced, not thrown over.
     return text(body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
                 "application/problem+json", status);
