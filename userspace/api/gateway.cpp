@@ -114,6 +114,8 @@ void GatewayApplication::admit(const Exchange& exchange, const http::RequestHead
     if (judgement.route != nullptr && !judgement.route->provider.empty()) {
         decision.observe_request_body = request.has_body;
         decision.observe_response_body = true;
+        // Token usage is read from the body as it passes, and a sample of a compressed one tells nothing.
+        decision.request_fields.set("Accept-Encoding", "identity");
     }
 
     std::array<RateLimitItem, kMaxCharges> items;

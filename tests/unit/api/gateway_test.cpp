@@ -196,6 +196,23 @@ TEST_F(GatewayTest, AiUsageIsReadFromTheAnswer) {
     EXPECT_NE(log.find("34"), std::string::npos) << log;
 }
 
+TEST_F(GatewayTest, OnlyRoutesOfAProviderAreObserved) {
+    http::RequestHead request;
+    request.method = "POST";
+    request.has_body = true;
+    request.client = IpAddress::parse("192.0.2.1").value();
+    http::Decision decision;
+    request.path = "/api/ai/openai/chat";
+    application_->decide(request, *state_, decision);
+    EXPECT_TRUE(decision.observe_request_body && decision.observe_response_body);
+    EXPECT_EQ(decision.request_fields.lines(), "Accept-Encoding: identity\r\n");
+    decision.clear();
+    request.path = "/api/voice/x";
+    application_->decide(request, *state_, decision);
+    EXPECT_FALSE(decision.observe_request_body || decision.observe_response_body);
+    EXPECT_TRUE(decision.request_fields.empty());
+}
+
 TEST_F(GatewayTest, LoginsAreAuthenticationEvents) {
     send("", "/api/login", 401, "192.0.2.1", "POST");
     send("", "/api/login", 200, "192.0.2.1", "POST");

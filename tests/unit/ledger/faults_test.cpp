@@ -281,7 +281,8 @@ TEST_F(LedgerFaults, AnyDamageIsSurvivedByTheThirdStart) {
         const auto silent_start = [&] {  // LMDB says on stderr what it dies of
             const int null = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
             ::dup2(null, STDERR_FILENO);
-            for (const int deadly : {SIGSEGV, SIGBUS}) ::signal(deadly, SIG_DFL);  // not AddressSanitizer's report
+            for (const int deadly : {SIGSEGV, SIGBUS})
+                ::signal(deadly, SIG_DFL);  // not AddressSanitizer's report
             start();
         };
         int outcome = in_child(silent_start);
