@@ -227,7 +227,7 @@ TEST(MetricTable, HelpIsOneLineAndNamesAreUnique) {
 }
 
 TEST(MetricTable, DocumentIsInStep) {
-    std::ifstream file{std::filesystem::path{__FILE__}.parent_path() / "../../../docs/metrics.md"};
+    std::ifstream file{std::filesystem::path{SLUICE_SOURCE_DIR} / "docs/metrics.md"};
     std::stringstream committed;
     committed << file.rdbuf();
     EXPECT_EQ(committed.str(), metrics_markdown()) << "run `ninja metrics_doc`";
