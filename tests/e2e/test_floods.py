@@ -195,7 +195,7 @@ def test_reasons_sum_to_the_packets_received(limited, network, attacker, flood, 
             if now == previous:
                 return now
             previous = now
-            time.sleep(1.2)
+            time.sleep(0.7)
 
     interface_before, reasons_before = settled()
     for kind in ("udp", "syn", "tcp-ack", "icmp", "frag"):

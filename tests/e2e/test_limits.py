@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from calls import MODELS, PROBLEM_JSON, assessment, chat, counted, items, refused, send, spend, used, used_by_address, voice
+from lab.netns import EDGE_IPV4, EDGE_IPV6
 
 
 def test_m1_address_1000_an_hour(sluice, application, client, http):
@@ -88,6 +90,23 @@ def test_refused_requests_consume_nothing(sluice, application, credentials, http
     assert send(known, 60, voice()) == {429: 60}
     assert counted(used(sluice, user), user=50, voice=50) is None
     assert application.reached(user) == 50
+
+
+def test_limit_is_exact_when_many_ask_at_once(sluice, application, credentials, client, other_client, http, user):
+    """Twelve connections over two hosts and both families, so over every worker, for the last tokens at once."""
+    connections = [
+        http(host, address=address, headers=credentials.bearer(user))
+        for host in (client, other_client)
+        for address in (EDGE_IPV4, EDGE_IPV6)
+        for _ in range(3)
+    ]
+    spend(connections[0], 60, chat())
+    with ThreadPoolExecutor(len(connections)) as together:
+        counts = list(together.map(lambda connection: send(connection, 8, chat("claude"), chat("gemini")), connections))
+    assert sum(count[200] for count in counts) == 40
+    assert sum(count[429] for count in counts) == 12 * 8 - 40
+    assert application.reached(user, "/api/ai/") == 100
+    assert counted(used(sluice, user), user=100, ai=100) is None
 
 
 def test_one_user_does_not_pay_for_another(sluice, application, credentials, http, user):
