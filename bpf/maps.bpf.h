@@ -9,25 +9,35 @@
 
 #include "sluice_abi.h"
 
-/* One generation of the policy. Userspace makes a new one for every apply and fills it before it is seen. */
-struct policy_blocks {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__uint(max_entries, SLUICE_BLOCK_SETS);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(union sluice_block));
-};
-
 /*
- * 0 → the policy in force. Userspace writes, the program reads once per packet. The kernel waits for all
- * running programs before the update returns, so no packet is still under the old policy then.
+ * Slot → a policy. Userspace fills the slot that is not in force, then moves control.active. No packet is
+ * under the old policy any more when its slot is used again: updating or deleting in `lists` waits for all
+ * running programs.
  */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SLUICE_POLICY_SLOTS);
 	__type(key, __u32);
-	__array(values, struct policy_blocks);
-} policy SEC(".maps");
+	__type(value, struct sluice_policy);
+} policies SEC(".maps");
+
+/* The blocks of a policy's prefix sets. Userspace makes a map of the right size for every apply. */
+struct set_blocks {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct sluice_fences));
+};
+
+/* Slot → the blocks of that policy. Userspace writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SLUICE_POLICY_SLOTS);
+	__type(key, __u32);
+	__array(values, struct set_blocks);
+} lists SEC(".maps");
 
 /* 0 → hash key, table sizes, whether and by which prefix lengths bans stand. Userspace writes; the program
  * moves `bans`. */

@@ -51,7 +51,7 @@ enum sluice_reason {
 #define SLUICE_SAMPLE_EVERY                                                                                  \
 	32 /* one packet in so many, on average, is looked at for the list of top sources */
 
-/* --- policy: one generation is one inner map of 4 KiB blocks, put in force by a single pointer --- */
+/* --- policy: two slots, of which one is in force --- */
 
 #define SLUICE_BLOCK_BYTES  4096
 #define SLUICE_LIMITS_MAX   8 /* slots per scope */
@@ -60,9 +60,8 @@ enum sluice_reason {
 #define SLUICE_LIMIT_NONE   0xff
 #define SLUICE_FENCES	    256 /* boundaries in a block of a prefix set */
 #define SLUICE_SET_DEPTH    3	/* levels of a prefix set: 256^3 boundaries */
-#define SLUICE_BLOCK_POLICY 0
-#define SLUICE_BLOCK_PORTS  1 /* and 2: one bit a port */
-#define SLUICE_BLOCK_SETS   3 /* the first block free for prefix sets */
+#define SLUICE_POLICY_SLOTS 2
+#define SLUICE_PORT_WORDS   1024 /* 64 ports each */
 
 /* What a packet counts as: bits, so that a limit's kind is tested with one AND. */
 enum sluice_count {
@@ -134,18 +133,12 @@ struct sluice_policy {
 	struct sluice_prefix_set deny[SLUICE_FAMILIES];
 	struct sluice_prefix_set never_ban[SLUICE_FAMILIES]; /* of sources, not of single addresses */
 	struct sluice_limit_list limits[2];		     /* by scope */
+	__u64 port_bits[SLUICE_PORT_WORDS];		     /* one bit a port, if SLUICE_POLICY_PORTS */
 };
 
 struct sluice_fences {
 	__u64 hi[SLUICE_FENCES];
 	__u64 lo[SLUICE_FENCES];
-};
-
-union sluice_block {
-	struct sluice_policy policy;
-	__u64 port_bits[SLUICE_BLOCK_BYTES / 8];
-	struct sluice_fences fences;
-	__u8 bytes[SLUICE_BLOCK_BYTES];
 };
 
 /* --- sources --- */
@@ -199,7 +192,12 @@ struct sluice_control {
 	__u64 build;			  /* hash of the object the attached programs come from */
 	__u64 hash_key[SLUICE_HASH_KEYS]; /* drawn when the maps are made; tables are meaningless under
 					     another */
-	__u32 source_set_mask;		  /* sets of the source table, less one */
+	__u64
+	    tick_ns; /* length of a jiffy, and the time of CLOCK_MONOTONIC at jiffy 0, so that the time of */
+	__u64 tick_offset_ns; /* the last tick costs no call; CLOCK_MONOTONIC_COARSE in other words */
+	__u32 active; /* slot of the policy in force, counted from 1; 0: none yet. Read once per packet */
+	__u32 reserved;
+	__u32 source_set_mask; /* sets of the source table, less one */
 	__u32 prefix_set_mask;
 	__u32 ban_filter_mask; /* counters of the ban filter, less one */
 	__u32 bans;	       /* entries of the ban map; 0: it is not asked */
@@ -270,12 +268,12 @@ struct sluice_event {
 SLUICE_ASSERT(sizeof(struct sluice_prefix_set) == 32);
 SLUICE_ASSERT(sizeof(struct sluice_limit) == 32);
 SLUICE_ASSERT(sizeof(struct sluice_limit_list) == 272);
-SLUICE_ASSERT(sizeof(struct sluice_policy) == 832);
-SLUICE_ASSERT(sizeof(union sluice_block) == SLUICE_BLOCK_BYTES);
+SLUICE_ASSERT(sizeof(struct sluice_policy) == 9024);
+SLUICE_ASSERT(sizeof(struct sluice_fences) == SLUICE_BLOCK_BYTES);
 SLUICE_ASSERT(sizeof(struct sluice_set) == 128);
 SLUICE_ASSERT(sizeof(struct sluice_ban_key) == 24);
 SLUICE_ASSERT(sizeof(struct sluice_ban) == 88);
-SLUICE_ASSERT(sizeof(struct sluice_control) == 88);
+SLUICE_ASSERT(sizeof(struct sluice_control) == 112);
 SLUICE_ASSERT(sizeof(struct sluice_counters) == 296);
 SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 128);
 SLUICE_ASSERT(sizeof(struct sluice_event) == 64);

@@ -1,20 +1,39 @@
 /* The walk of a packet, top to bottom. */
 #include "verdict.bpf.h"
 
-__noinline __u32 sluice_parse_frame(struct xdp_md *ctx, struct sluice_packet *packet)
+/*
+ * The rare second look: only a frame in several buffers is longer than its linear part, and to ask the kernel
+ * for that length costs as much as the whole parse.
+ */
+__noinline __u32 sluice_parse_again(struct xdp_md *ctx, struct sluice_packet *packet, __u32 frame_bytes)
 {
 	if (!packet)
 		return SLUICE_PARSED_MALFORMED;
-	return sluice_parse((const void *)(long)ctx->data, (const void *)(long)ctx->data_end,
-			    (__u32)bpf_xdp_get_buff_len(ctx), packet);
+	return sluice_parse((const void *)(long)ctx->data, (const void *)(long)ctx->data_end, frame_bytes,
+			    packet);
+}
+
+static __always_inline __u32 sluice_look_at(struct sluice_walk *walk)
+{
+	__u32 parsed =
+	    sluice_parse((const void *)(long)walk->ctx->data, (const void *)(long)walk->ctx->data_end,
+			 walk->length_bytes, &walk->packet);
+	__u32 whole_bytes;
+
+	if (parsed == SLUICE_PARSED_IP)
+		return parsed;
+	whole_bytes = (__u32)bpf_xdp_get_buff_len(walk->ctx);
+	if (whole_bytes == walk->length_bytes)
+		return parsed;
+	walk->length_bytes = whole_bytes;
+	walk->packet = (struct sluice_packet){};
+	return sluice_parse_again(walk->ctx, &walk->packet, whole_bytes);
 }
 
 /* Whether the policy speaks of this packet at all. */
 static __always_inline int sluice_is_protected(const struct sluice_walk *walk)
 {
 	const struct sluice_packet *packet = &walk->packet;
-	const union sluice_block *block;
-	__u32 index, word;
 
 	if (packet->keeps_link)
 		return 0;
@@ -25,10 +44,23 @@ static __always_inline int sluice_is_protected(const struct sluice_walk *walk)
 		return 1;
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return 0;
-	index = SLUICE_BLOCK_PORTS + packet->destination_port / (SLUICE_BLOCK_BYTES * 8);
-	word = packet->destination_port / 64 % (SLUICE_BLOCK_BYTES / 8);
-	block = bpf_map_lookup_elem(walk->blocks, &index);
-	return block && (block->port_bits[word] >> (packet->destination_port & 63) & 1);
+	return walk->policy->port_bits[packet->destination_port / 64] >> (packet->destination_port & 63) & 1;
+}
+
+/*
+ * Asks memory for the source's set long before it is needed: with many sources it comes from far, and the
+ * processor goes on with the lists and the clock meanwhile. (The load's result is not looked at, hence
+ * volatile.)
+ */
+static __always_inline void sluice_fetch_set(struct sluice_walk *walk)
+{
+	struct sluice_hash hash = sluice_hash_source(&walk->source, walk->control->hash_key);
+	__u32 index = (__u32)hash.set & walk->control->source_set_mask;
+
+	walk->hash_tag = hash.tag;
+	walk->set = bpf_map_lookup_elem(&sources, &index);
+	if (walk->set)
+		(void)*(volatile __u64 *)&walk->set->entry[sluice_home(hash.tag)].tag;
 }
 
 /* The verdict of one scope's limits. */
@@ -64,15 +96,12 @@ static __always_inline __u32 sluice_limit(struct sluice_walk *walk)
 	__u32 index, reason;
 
 	if (policy->limits[SLUICE_SCOPE_SOURCE].used) {
-		hash = sluice_hash_source(&walk->source, walk->control->hash_key);
-		index = (__u32)hash.set & walk->control->source_set_mask;
-		set = bpf_map_lookup_elem(&sources, &index);
-		if (!set)
+		if (!walk->set)
 			return SLUICE_INTERNAL_ERROR;
-		reason = sluice_ask_limits(walk, SLUICE_SCOPE_SOURCE, set, hash.tag);
+		reason = sluice_ask_limits(walk, SLUICE_SCOPE_SOURCE, walk->set, walk->hash_tag);
 		if (reason != SLUICE_PASSED) {
 			if (policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW) &&
-			    sluice_count_drop(set, &policy->limits[SLUICE_SCOPE_SOURCE], hash.tag,
+			    sluice_count_drop(walk->set, &policy->limits[SLUICE_SCOPE_SOURCE], walk->hash_tag,
 					      sluice_ticks(walk->now_ns), policy->ban_after) &&
 			    sluice_ban_source(walk, reason))
 				sluice_send_event(walk, SLUICE_EVENT_BAN, reason);
@@ -99,7 +128,7 @@ static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 	__u32 parsed;
 
 	/* 1. What is it, and is it ours to judge? */
-	parsed = sluice_parse_frame(walk->ctx, &walk->packet);
+	parsed = sluice_look_at(walk);
 	if (parsed == SLUICE_PARSED_NOT_IP)
 		return SLUICE_NOT_IP;
 	walk->source =
@@ -110,6 +139,9 @@ static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 			   : SLUICE_MALFORMED;
 	if (!sluice_is_protected(walk))
 		return SLUICE_UNPROTECTED;
+
+	if (policy->limits[SLUICE_SCOPE_SOURCE].used)
+		sluice_fetch_set(walk);
 
 	/* 2. Lists: allow beats everything. */
 	if (sluice_in_set(walk, policy->allow, &walk->packet.source))
@@ -137,15 +169,26 @@ int sluice_xdp(struct xdp_md *ctx)
 	walk.control = bpf_map_lookup_elem(&control, &first);
 	if (!walk.counters || !walk.control)
 		return XDP_PASS; /* can't be: arrays have their first entry */
-	walk.length_bytes = (__u32)bpf_xdp_get_buff_len(ctx);
+	walk.length_bytes = ctx->data_end - ctx->data;
 
-	/* The pointer to the generation is read once, so the whole walk sees one policy. */
-	walk.blocks = bpf_map_lookup_elem(&policy, &first);
-	if (walk.blocks)
-		walk.policy = bpf_map_lookup_elem(walk.blocks, &first);
+	/* Which policy is in force is read once, so the whole walk sees one generation. */
+	walk.slot = *(volatile __u32 *)&walk.control->active - 1;
+	walk.policy = bpf_map_lookup_elem(&policies, &walk.slot);
 	if (walk.policy && walk.policy->flags & SLUICE_POLICY_JUDGE)
 		reason = sluice_judge(&walk);
 	return sluice_finish(&walk, reason);
+}
+
+/* Sets the control map's clock. Attached to nothing: userspace runs it once, before the first packet. */
+SEC("xdp")
+int sluice_clock(__attribute__((unused)) struct xdp_md *ctx)
+{
+	__u32 first = 0;
+	struct sluice_control *clock = bpf_map_lookup_elem(&control, &first);
+
+	if (clock)
+		clock->tick_offset_ns = bpf_ktime_get_coarse_ns() - bpf_jiffies64() * clock->tick_ns;
+	return XDP_DROP;
 }
 
 char LICENSE[] SEC("license") = "GPL";

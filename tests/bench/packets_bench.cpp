@@ -25,8 +25,8 @@
 namespace sluice {
 namespace {
 
-constexpr int kRuns = 7;
-constexpr int kPacketsPerRun = 2'000'000;
+constexpr int kRuns = 5;
+constexpr int kPacketsPerRun = 1'000'000;
 
 [[noreturn]] void fail(const std::string& what, int error) {
     std::cerr << "packets_bench: " << what << ": " << std::strerror(error) << "\n";
@@ -92,7 +92,7 @@ struct Sluice {
         auto created = XdpObject::open(SharedMaps{}, -1, {1U << 18, 1U << 14, 1U << 16});
         if (!created || !created->create_maps()) fail("create maps", EINVAL);
         auto maps = created->maps();
-        if (!maps || !initialise_control(*maps)) fail("initialise", EINVAL);
+        if (!maps || !initialise_control(*maps, created->clock_program()->get())) fail("initialise", EINVAL);
         auto object = XdpObject::open(*maps, -1, {1, 1, 1});
         if (!object || !object->load()) fail("load sluice_xdp", EINVAL);
         program = std::move(*object->program());
@@ -178,7 +178,7 @@ std::vector<Case> cases() {
     };
 }
 
-int run_all() {
+int run_all(const std::string& only) {
     const Bench bench;
     const Sluice sluice;
     const int empty = bpf_program__fd(bench.skeleton->progs.empty_xdp);
@@ -186,7 +186,7 @@ int run_all() {
     {
         KernelPlanContext context;
         const KernelPlan plan = make_kernel_plan(usual_policy(), context);
-        const sluice_limit_list& list = plan.policy().limits[0];
+        const sluice_limit_list& list = plan.policy.limits[0];
         const auto* packets =
             std::ranges::find(list.limit, std::uint8_t{SLUICE_COUNT_PACKETS}, &sluice_limit::count);
         const std::uint32_t first = 0;
@@ -195,6 +195,7 @@ int run_all() {
     }
     nlohmann::json rows = nlohmann::json::array();
     for (const Case& one : cases()) {
+        if (!only.empty() && one.name != only) continue;
         one.prepare(sluice);
         std::map<std::string, int> subjects{{"empty", empty}, {"sluice", sluice.program.get()}};
         if (one.lru) subjects.emplace("lru_hash", lru);
@@ -266,7 +267,7 @@ int hold(const std::string& subject, const std::string& interface, unsigned ifin
     if (!created || !created->create_maps()) fail("create maps", EINVAL);
     auto maps = created->maps();
     const auto counters = created->counters();
-    if (!maps || !counters || !initialise_control(*maps)) fail("initialise", EINVAL);
+    if (!maps || !counters || !initialise_control(*maps, created->clock_program()->get())) fail("initialise", EINVAL);
     const auto attachment = attach_xdp(ifindex, interface, XdpMode::kNative, *maps, counters->get());
     if (!attachment) {
         std::cerr << attachment.error().message << "\n";
@@ -288,13 +289,14 @@ int hold(const std::string& subject, const std::string& interface, unsigned ifin
 
 int main(int argc, char** argv) {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
-    if (arguments == std::vector<std::string>{"run"}) return sluice::run_all();
+    if (!arguments.empty() && arguments.size() <= 2 && arguments[0] == "run")
+        return sluice::run_all(arguments.size() == 2 ? arguments[1] : "");
     if (arguments.size() == 4 && arguments[0] == "flood")
         return sluice::flood(static_cast<std::uint32_t>(std::stoul(arguments[1])), std::stoi(arguments[2]),
                              static_cast<std::uint32_t>(std::stoul(arguments[3])));
     if (arguments.size() == 4 && arguments[0] == "hold")
         return sluice::hold(arguments[1], arguments[2], static_cast<unsigned>(std::stoul(arguments[3])));
-    std::cerr << "usage: packets_bench run | flood IFINDEX PACKETS SOURCE_MASK | hold drop|sluice INTERFACE "
+    std::cerr << "usage: packets_bench run [CASE] | flood IFINDEX PACKETS SOURCE_MASK | hold drop|sluice INTERFACE "
                  "IFINDEX\n";
     return 2;
 }

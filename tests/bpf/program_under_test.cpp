@@ -15,7 +15,9 @@ Result<std::unique_ptr<ProgramUnderTest>> ProgramUnderTest::open(const TableSize
     if (const auto maps = created->create_maps(); !maps) return maps.error();
     auto maps = created->maps();
     if (!maps) return maps.error();
-    if (const auto initialised = initialise_control(*maps); !initialised) return initialised.error();
+    const auto clock = created->clock_program();
+    if (!clock) return clock.error();
+    if (const auto initialised = initialise_control(*maps, clock->get()); !initialised) return initialised.error();
     auto counters = created->counters();
     if (!counters) return counters.error();
 

@@ -237,7 +237,10 @@ Result<SharedMaps> create_maps(const Pins& pins, const BpfEnforcerOptions& optio
     if (const auto created = object->create_maps(); !created) return created.error();
     auto maps = object->maps();
     if (!maps) return maps;
-    if (const auto initialised = initialise_control(*maps); !initialised) return initialised.error();
+    const auto clock = object->clock_program();
+    if (!clock) return clock.error();
+    if (const auto initialised = initialise_control(*maps, clock->get()); !initialised)
+        return initialised.error();
     if (const auto made = pins.create_directory(pins.directory()); !made) return made.error();
     for (const SharedMaps::Named& named : SharedMaps::all())
         if (const auto put = Pins::put(((*maps).*named.fd).get(), pins.directory() + "/" + named.name); !put)

@@ -4,6 +4,7 @@
 #include <bpf/libbpf.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include <array>
 #include <cerrno>
@@ -22,8 +23,9 @@ MappedMemory::~MappedMemory() {
 }
 
 std::span<const SharedMaps::Named> SharedMaps::all() {
-    static constexpr std::array<Named, 8> kAll = {{
-        {"policy", &SharedMaps::policy},
+    static constexpr std::array<Named, 9> kAll = {{
+        {"policies", &SharedMaps::policies},
+        {"lists", &SharedMaps::lists},
         {"control", &SharedMaps::control},
         {"sources", &SharedMaps::sources},
         {"prefixes", &SharedMaps::prefixes},
@@ -43,10 +45,17 @@ Result<MapShape> shape_of(int map_fd, const std::string& name) {
     return MapShape{info.id, info.key_size, info.value_size, info.max_entries};
 }
 
-Result<> initialise_control(const SharedMaps& maps) {
+Nanos coarse_tick() {
+    timespec resolution{};
+    ::clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+    return resolution.tv_sec * kSecond + resolution.tv_nsec;
+}
+
+Result<> initialise_control(const SharedMaps& maps, int clock_program) {
     sluice_control control{};
     control.magic = SLUICE_ABI_MAGIC;
     control.abi_version = SLUICE_ABI_VERSION;
+    control.tick_ns = static_cast<std::uint64_t>(coarse_tick());
     if (::getrandom(control.hash_key, sizeof control.hash_key, 0) != sizeof control.hash_key)
         return system_error("draw", "hash key", errno);
     for (const auto& [name, fd, mask] : {std::tuple{"sources", maps.sources.get(), &control.source_set_mask},
@@ -59,7 +68,24 @@ Result<> initialise_control(const SharedMaps& maps) {
     const std::uint32_t first = 0;
     const int error = bpf_map_update_elem(maps.control.get(), &first, &control, BPF_ANY);
     if (error != 0) return system_error("write map", "control", -error);
+    const std::array<std::uint8_t, 64> frame{};  // a test run wants a packet
+    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = frame.size());
+    if (const int failed = bpf_prog_test_run_opts(clock_program, &run); failed != 0)
+        return system_error("run", "sluice_clock", -failed);
     return {};
+}
+
+Result<std::optional<sluice_policy>> read_policy_in_force(int control_fd, int policies_fd) {
+    const std::uint32_t first = 0;
+    sluice_control control{};
+    if (const int error = bpf_map_lookup_elem(control_fd, &first, &control); error != 0)
+        return system_error("read map", "control", -error);
+    if (control.active == 0) return std::optional<sluice_policy>{};
+    const std::uint32_t slot = control.active - 1;
+    sluice_policy policy{};
+    if (const int error = bpf_map_lookup_elem(policies_fd, &slot, &policy); error != 0)
+        return system_error("read map", "policies", -error);
+    return std::optional{policy};
 }
 
 Result<sluice_counters> read_counters(int counters_fd) {

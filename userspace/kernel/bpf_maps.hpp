@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 #include "bpf/sluice_abi.h"
@@ -43,7 +45,7 @@ class MappedMemory {
 
 // The maps that all interfaces share.
 struct SharedMaps {
-    UniqueFd policy, control, sources, prefixes, bans, ban_filter, talkers, events;
+    UniqueFd policies, lists, control, sources, prefixes, bans, ban_filter, talkers, events;
 
     struct Named {
         const char* name;  // in the BPF object, and of the pin
@@ -60,8 +62,15 @@ struct MapShape {
 };
 Result<MapShape> shape_of(int map_fd, const std::string& name);
 
-// Fills in magic, version, sizes and a new random key. The maps are empty, and no program runs on them yet.
-Result<> initialise_control(const SharedMaps& maps);
+// The kernel's tick: the resolution of CLOCK_MONOTONIC_COARSE.
+Nanos coarse_tick();
+
+// Fills in magic, version, clock, sizes and a new random key. The maps are empty, and no program runs on them yet.
+// clock_program: sluice_clock, loaded with these maps.
+Result<> initialise_control(const SharedMaps& maps, int clock_program);
+
+// The policy in force, or nothing yet. The maps must be of our ABI version.
+Result<std::optional<sluice_policy>> read_policy_in_force(int control_fd, int policies_fd);
 
 // Sums the counters of all CPUs. The map must be of our ABI version.
 Result<sluice_counters> read_counters(int counters_fd);

@@ -113,7 +113,7 @@ struct KernelEvent {
 // ---------------------------------------------------------------------------------------------
 
 struct MapUsage {
-    std::string map;  // "bans", "sources", "prefixes", "policy", "events"
+    std::string map;  // "bans", "sources", "prefixes", "policies"
     std::uint64_t entries = 0;
     std::uint64_t capacity = 0;
 };

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <optional>
 
 #include "kernel/abi_convert.hpp"
@@ -113,7 +112,7 @@ std::uint8_t choose_slot(const sluice_limit_list& list, const sluice_limit_list*
 }
 
 void plan_limits(const KernelPolicy& policy, const KernelPlanContext& context, KernelPlan& plan) {
-    sluice_policy& image = plan.blocks.front().policy;
+    sluice_policy& image = plan.policy;
     for (std::size_t scope = 0; scope < 2; ++scope) {
         const SourcePrefix& grouping = scope == 0 ? context.source_prefix : policy.prefix;
         std::vector<const PacketLimit*> limits;
@@ -205,19 +204,13 @@ std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
 
 KernelPlan make_kernel_plan(const KernelPolicy& policy, const KernelPlanContext& context) {
     KernelPlan plan;
-    plan.blocks.resize(SLUICE_BLOCK_SETS);
-    for (sluice_block& block : plan.blocks) std::memset(&block, 0, sizeof block);
-    sluice_policy& image = plan.blocks.front().policy;
+    sluice_policy& image = plan.policy;
 
     image.generation = context.generation;
     if (policy.mode != KernelMode::kOff) image.flags |= SLUICE_POLICY_JUDGE;
     if (policy.mode == KernelMode::kShadow) image.flags |= SLUICE_POLICY_SHADOW;
     if (!policy.ports.empty()) image.flags |= SLUICE_POLICY_PORTS;
-    for (const std::uint16_t port : policy.ports) {
-        constexpr unsigned kBitsPerBlock = SLUICE_BLOCK_BYTES * 8;
-        sluice_block& block = plan.blocks[SLUICE_BLOCK_PORTS + port / kBitsPerBlock];
-        block.port_bits[port % kBitsPerBlock / 64] |= 1ULL << (port % 64);
-    }
+    for (const std::uint16_t port : policy.ports) image.port_bits[port / 64] |= 1ULL << (port % 64);
     for (const bool ipv4 : {true, false}) {
         const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
         image.source_length[family] = ipv4 ? context.source_prefix.ipv4 : context.source_prefix.ipv6;
@@ -235,18 +228,12 @@ KernelPlan make_kernel_plan(const KernelPolicy& policy, const KernelPlanContext&
     }
     for (const bool ipv4 : {true, false}) {
         const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
-        // append_prefix_set() may move the blocks: what it returns is assigned through blocks, not through
-        // `image`.
         const auto place = [&](const std::vector<IpPrefix>& prefixes) {
             return append_prefix_set(prefix_boundaries(prefixes, ipv4), plan.blocks);
         };
-        const sluice_prefix_set allow = place(policy.allow.prefixes);
-        const sluice_prefix_set deny = place(policy.deny.prefixes);
-        const sluice_prefix_set never = place(never_ban);
-        sluice_policy& placed = plan.blocks.front().policy;
-        placed.allow[family] = allow;
-        placed.deny[family] = deny;
-        placed.never_ban[family] = never;
+        image.allow[family] = place(policy.allow.prefixes);
+        image.deny[family] = place(policy.deny.prefixes);
+        image.never_ban[family] = place(never_ban);
     }
     return plan;
 }

@@ -25,11 +25,10 @@ std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
 
 // One generation, ready to be put in force.
 struct KernelPlan {
-    std::vector<sluice_block> blocks;  // [0].policy; then ports and prefix sets
+    sluice_policy policy{};
+    std::vector<sluice_fences> blocks;  // of the policy's prefix sets
     // Names of the policy's limits by scope and slot; empty: the slot is free.
     std::array<std::array<std::string, SLUICE_LIMITS_MAX>, 2> limit_names;
-
-    const sluice_policy& policy() const { return blocks.front().policy; }
 };
 
 struct KernelPlanContext {

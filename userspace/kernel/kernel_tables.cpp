@@ -3,10 +3,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <net/if.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -20,22 +20,16 @@ constexpr std::size_t kMostEventsPerDrain = 4096;
 constexpr Nanos kDecayEvery = kMinute;
 constexpr std::size_t kCountEvery = 64;  // sets looked at for maps(): half a MiB of 32
 
-Nanos coarse_tick() {
-    timespec resolution{};
-    ::clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
-    return resolution.tv_sec * kSecond + resolution.tv_nsec;
-}
-
-// The blocks as an inner map, ready to be seen by the program.
-Result<UniqueFd> make_policy_map(const std::vector<sluice_block>& blocks) {
+// The blocks as an inner map, ready to be seen by the program. A set without blocks has one that no one reads.
+Result<UniqueFd> make_set_blocks(const std::vector<sluice_fences>& blocks) {
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-    UniqueFd map{bpf_map_create(BPF_MAP_TYPE_ARRAY, "policy_blocks", sizeof(std::uint32_t),
-                                SLUICE_BLOCK_BYTES, static_cast<std::uint32_t>(blocks.size()), &options)};
-    if (!map) return system_error("create map", "policy_blocks", errno);
-    const std::size_t bytes = blocks.size() * sizeof(sluice_block);
-    auto memory = MappedMemory::of_map(map.get(), bytes, "policy_blocks");
+    const std::size_t count = std::max<std::size_t>(blocks.size(), 1);
+    UniqueFd map{bpf_map_create(BPF_MAP_TYPE_ARRAY, "set_blocks", sizeof(std::uint32_t),
+                                sizeof(sluice_fences), static_cast<std::uint32_t>(count), &options)};
+    if (!map) return system_error("create map", "set_blocks", errno);
+    auto memory = MappedMemory::of_map(map.get(), count * sizeof(sluice_fences), "set_blocks");
     if (!memory) return memory.error();
-    std::ranges::copy(blocks, memory->as<sluice_block>().begin());
+    std::ranges::copy(blocks, memory->as<sluice_fences>().begin());
     return map;
 }
 
@@ -52,6 +46,7 @@ Result<std::unique_ptr<KernelTables>> KernelTables::open(SharedMaps maps) {
     };
     const SharedMaps& held = tables->maps_;
     for (const Mapped& one : {Mapped{&KernelTables::control_, held.control, "control"},
+                              Mapped{&KernelTables::policies_, held.policies, "policies"},
                               Mapped{&KernelTables::sources_, held.sources, "sources"},
                               Mapped{&KernelTables::prefixes_, held.prefixes, "prefixes"},
                               Mapped{&KernelTables::talkers_, held.talkers, "talkers"}}) {
@@ -81,16 +76,31 @@ KernelTables::~KernelTables() {
 }
 
 Result<> KernelTables::read_standing_policy() {
-    const std::uint32_t first = 0;
-    std::uint32_t id = 0;
-    if (bpf_map_lookup_elem(maps_.policy.get(), &first, &id) != 0) return {};  // none yet
-    const UniqueFd inner{bpf_map_get_fd_by_id(id)};
-    if (!inner) return system_error("open map", "policy_blocks", errno);
-    sluice_block block{};
-    const int error = bpf_map_lookup_elem(inner.get(), &first, &block);
-    if (error != 0) return system_error("read map", "policy_blocks", -error);
-    standing_ = block.policy;
-    generation_ = block.policy.generation;
+    auto policy = read_policy_in_force(maps_.control.get(), maps_.policies.get());
+    if (!policy) return policy.error();
+    standing_ = *policy;
+    generation_ = standing_ ? standing_->generation : 0;
+    return {};
+}
+
+Result<> KernelTables::put_in_force(const KernelPlan& plan) {
+    const auto blocks = make_set_blocks(plan.blocks);
+    if (!blocks) return blocks.error();
+    std::atomic_ref active{control_.as<sluice_control>().front().active};
+    const std::uint32_t old = active.load();
+    const std::uint32_t next = old == 1 ? 2 : 1;
+    const std::uint32_t slot = next - 1;
+    const int fd = blocks->get();
+    if (const int error = bpf_map_update_elem(maps_.lists.get(), &slot, &fd, BPF_ANY); error != 0)
+        return system_error("put in force", "lists", -error);
+    policies_.as<sluice_policy>()[slot] = plan.policy;
+    active.store(next);  // between two packets
+    if (old != 0) {
+        // Frees the old lists, and returns when no packet is under the old policy any more. It can't fail on a slot
+        // that is there; if it did, the next apply() would wait just as well.
+        const std::uint32_t old_slot = old - 1;
+        static_cast<void>(bpf_map_delete_elem(maps_.lists.get(), &old_slot));
+    }
     return {};
 }
 
@@ -106,17 +116,12 @@ Result<> KernelTables::apply(const KernelPolicy& policy, const SourcePrefix& sou
     context.previous = standing_ ? &*standing_ : nullptr;
     KernelPlan plan = make_kernel_plan(policy, context);
 
-    const auto map = make_policy_map(plan.blocks);
-    if (!map) return map.error();
     if (const auto set = bans_.set_source_lengths(source_prefix); !set) return set.error();
-    const std::uint32_t first = 0;
-    const int fd = map->get();
-    const int error = bpf_map_update_elem(maps_.policy.get(), &first, &fd, BPF_ANY);
-    if (error != 0) return system_error("put in force", "policy", -error);
+    if (const auto done = put_in_force(plan); !done) return done.error();
 
     generation_ = generation;
-    standing_ = plan.policy();
-    plan.blocks.resize(1);
+    standing_ = plan.policy;
+    plan.blocks = {};
     previous_ = std::exchange(plan_, std::move(plan));
     allow_ = PrefixSet{policy.allow.prefixes};
     deny_ = PrefixSet{policy.deny.prefixes};
@@ -168,7 +173,7 @@ std::size_t KernelTables::drain(const std::function<void(const KernelEvent&)>& o
 std::string KernelTables::limit_name(const sluice_event& event) const {
     if (event.limit >= SLUICE_LIMITS_MAX || event.scope > 1) return {};
     for (const auto* plan : {&plan_, &previous_})
-        if (plan->has_value() && (*plan)->policy().generation == event.generation)
+        if (plan->has_value() && (*plan)->policy.generation == event.generation)
             return (*plan)->limit_names[event.scope][event.limit];
     return {};
 }
@@ -204,7 +209,7 @@ std::vector<MapUsage> KernelTables::maps() const {
         {"bans", bans_.entries(), bans_.capacity()},
         table("sources", sources_, 0),
         table("prefixes", prefixes_, 1),
-        {"policy", generation_ != 0 ? 1U : 0U, 1},
+        {"policies", generation_ != 0 ? 1U : 0U, SLUICE_POLICY_SLOTS},
     };
 }
 
@@ -214,7 +219,7 @@ std::vector<TopSource> KernelTables::top(TopBy by, std::size_t count) const {
 
 Result<SourceVerdict> KernelTables::explain(const IpAddress& address) const {
     SourceVerdict result{.verdict = "pass", .reason = "passed", .ban = std::nullopt, .limits = {}};
-    if (!plan_ || (plan_->policy().flags & SLUICE_POLICY_JUDGE) == 0) {
+    if (!plan_ || (plan_->policy.flags & SLUICE_POLICY_JUDGE) == 0) {
         result.reason = "unprotected";
         return result;
     }
@@ -224,7 +229,7 @@ Result<SourceVerdict> KernelTables::explain(const IpAddress& address) const {
     result.limits = std::move(*limits);
     result.ban = bans_.covering(address, now);
     const auto drop = [&](std::string_view reason) {
-        const bool shadow = (plan_->policy().flags & SLUICE_POLICY_SHADOW) != 0;
+        const bool shadow = (plan_->policy.flags & SLUICE_POLICY_SHADOW) != 0;
         result.verdict = shadow ? "pass" : "drop";
         result.reason = shadow ? "shadow" : reason;
     };
@@ -237,7 +242,7 @@ Result<SourceVerdict> KernelTables::explain(const IpAddress& address) const {
     } else {
         // Limits that count every packet speak for an ordinary one; the others are listed with what is left
         // of them.
-        const sluice_policy& policy = plan_->policy();
+        const sluice_policy& policy = plan_->policy;
         std::size_t index = 0;
         for (const sluice_limit_list& list : policy.limits)
             for (std::uint32_t i = 0; i < list.used; ++i, ++index) {

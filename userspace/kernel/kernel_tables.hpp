@@ -47,13 +47,14 @@ class KernelTables {
   private:
     explicit KernelTables(SharedMaps maps, BanTable bans) : maps_(std::move(maps)), bans_(std::move(bans)) {}
     Result<> read_standing_policy();
+    Result<> put_in_force(const KernelPlan& plan);
     Result<> lift_protected();
     std::string limit_name(const sluice_event& event) const;
     KernelEvent to_event(const sluice_event& event) const;
 
     SharedMaps maps_;
     BanTable bans_;
-    MappedMemory control_, sources_, prefixes_, talkers_;
+    MappedMemory control_, policies_, sources_, prefixes_, talkers_;
     ring_buffer* ring_ = nullptr;
     std::function<void(const KernelEvent&)> on_event_;  // during drain()
     std::size_t drained_ = 0;

@@ -63,7 +63,7 @@ std::vector<sluice_address> prefix_boundaries(const std::vector<IpPrefix>& prefi
 }
 
 sluice_prefix_set append_prefix_set(const std::vector<sluice_address>& boundaries,
-                                    std::vector<sluice_block>& blocks) {
+                                    std::vector<sluice_fences>& blocks) {
     sluice_prefix_set set{};
     if (boundaries.empty()) return set;
 
@@ -82,9 +82,9 @@ sluice_prefix_set append_prefix_set(const std::vector<sluice_address>& boundarie
         set.base[level] = static_cast<std::uint32_t>(blocks.size());
         set.last[level] = static_cast<std::uint32_t>(fences.size() - 1);
         for (std::size_t i = 0; i < fences.size(); ++i) {
-            if (i % SLUICE_FENCES == 0) std::memset(&blocks.emplace_back(), 0xff, sizeof(sluice_block));
-            blocks.back().fences.hi[i % SLUICE_FENCES] = fences[i].hi;
-            blocks.back().fences.lo[i % SLUICE_FENCES] = fences[i].lo;
+            if (i % SLUICE_FENCES == 0) std::memset(&blocks.emplace_back(), 0xff, sizeof(sluice_fences));
+            blocks.back().hi[i % SLUICE_FENCES] = fences[i].hi;
+            blocks.back().lo[i % SLUICE_FENCES] = fences[i].lo;
         }
     }
     return set;

@@ -17,6 +17,6 @@ inline constexpr std::size_t kMaxBoundaries = std::size_t{SLUICE_FENCES} * SLUIC
 
 // Appends the tree to the blocks and returns where it stands. At most kMaxBoundaries.
 sluice_prefix_set append_prefix_set(const std::vector<sluice_address>& boundaries,
-                                    std::vector<sluice_block>& blocks);
+                                    std::vector<sluice_fences>& blocks);
 
 }  // namespace sluice

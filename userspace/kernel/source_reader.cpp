@@ -25,7 +25,7 @@ std::uint64_t available(const sluice_limit& limit, std::uint64_t ahead) {
 
 Result<std::vector<LimitState>> read_limits(const SharedMaps& maps, const sluice_control& control,
                                             const KernelPlan& plan, const IpAddress& address, Nanos now) {
-    const sluice_policy& policy = plan.policy();
+    const sluice_policy& policy = plan.policy;
     const std::size_t family = address.is_v4() ? SLUICE_IPV4 : SLUICE_IPV6;
     const std::uint64_t ticks = sluice_ticks(static_cast<std::uint64_t>(now));
     std::vector<LimitState> states;

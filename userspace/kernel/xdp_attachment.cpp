@@ -31,13 +31,10 @@ SharedFacts read_shared(const Pins& pins) {
     facts.abi_version = value.abi_version;
     if (facts.abi_version != SLUICE_ABI_VERSION) return facts;
 
-    const auto policy = Pins::get(pins.directory() + "/policy");
-    std::uint32_t id = 0;
-    if (!policy || !*policy || bpf_map_lookup_elem(policy->get(), &first, &id) != 0) return facts;
-    const UniqueFd inner{bpf_map_get_fd_by_id(id)};
-    sluice_block block{};
-    if (inner && bpf_map_lookup_elem(inner.get(), &first, &block) == 0)
-        facts.generation = block.policy.generation;
+    const auto policies = Pins::get(pins.directory() + "/policies");
+    if (!policies || !*policies) return facts;
+    const auto policy = read_policy_in_force(control->get(), policies->get());
+    if (policy && *policy) facts.generation = (*policy)->generation;
     return facts;
 }
 

@@ -81,6 +81,8 @@ Result<XdpObject> XdpObject::open(const SharedMaps& shared, int counters_fd, con
         if (const int error = bpf_map__reuse_fd(map, fd); error != 0)
             return system_error("share map", named.name, -error);
     }
+    // Only the first object sets the clock; the others share its control map.
+    if (shared.control) bpf_program__set_autoload(skeleton->progs.sluice_clock, false);
     if (counters_fd >= 0)
         if (const int error = bpf_map__reuse_fd(skeleton->maps.counters, counters_fd); error != 0)
             return system_error("share map", "counters", -error);
@@ -103,6 +105,10 @@ Result<> XdpObject::create_maps() {
 
 Result<UniqueFd> XdpObject::program() const {
     return duplicate(bpf_program__fd(skeleton_->progs.sluice_xdp), "program");
+}
+
+Result<UniqueFd> XdpObject::clock_program() const {
+    return duplicate(bpf_program__fd(skeleton_->progs.sluice_clock), "program");
 }
 
 Result<UniqueFd> XdpObject::counters() const {

@@ -34,10 +34,11 @@ class XdpObject {
     // Uses `shared` where it has a descriptor and the sizes for maps that load() creates; `counters` as well.
     static Result<XdpObject> open(const SharedMaps& shared, int counters_fd, const TableSizes& sizes);
     Result<> load();
-    // The maps without the program, to pin them before anything runs.
+    // The maps and sluice_clock without the program, to pin them before anything runs.
     Result<> create_maps();
     // Of the loaded program and maps, for the caller to keep.
     Result<UniqueFd> program() const;
+    Result<UniqueFd> clock_program() const;  // after create_maps()
     Result<UniqueFd> counters() const;
     Result<SharedMaps> maps() const;
     sluice_xdp* skeleton() const { return skeleton_.get(); }
