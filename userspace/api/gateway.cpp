@@ -19,10 +19,10 @@ constexpr std::string_view kAssessmentClass = "assessment";
 // request".
 constexpr unsigned kClientClosedRequest = 499;
 
-// The two RateLimit fields of these limits; nothing for none.
-void tell_limits(std::span<const RateLimitItem> limits, http::Decision& decision) {
+// The two RateLimit fields of these limits; nothing for none. `text` is scratch space that keeps its capacity.
+void tell_limits(std::span<const RateLimitItem> limits, std::string& text, http::Decision& decision) {
     if (limits.empty()) return;
-    std::string text;
+    text.clear();
     append_ratelimit_policy(text, limits);
     decision.response_fields.set("RateLimit-Policy", text);
     text.clear();
@@ -40,6 +40,7 @@ bool succeeded(int status) {
 struct GatewayApplication::Exchange final : http::ExchangeState {
     Judgement judgement;
     Nanos ledger_time = 0;
+    Nanos wall = 0;          // of the same moment
     bool ambiguous = false;  // a credential stood twice: answered 400, never judged
 };
 
@@ -49,6 +50,9 @@ struct GatewayApplication::Ended {
     const http::RequestHead& request;
     const Exchange& exchange;
     const http::Outcome& outcome;
+
+    // When it ended, without asking the clock again.
+    Nanos wall() const { return exchange.wall + (outcome.done - outcome.decided); }
 
     RequestFacts facts() const {
         const Judgement& judgement = exchange.judgement;
@@ -83,6 +87,7 @@ std::unique_ptr<http::ExchangeState> GatewayApplication::make_state() {
 void GatewayApplication::decide(const http::RequestHead& request, http::ExchangeState& state,
                                 http::Decision& decision) {
     auto& exchange = static_cast<Exchange&>(state);
+    exchange.wall = wall_now();
     const std::string_view key_header = judge_.policy().verifier->api_key_header();
 
     Question question{request.method, request.path, request.client, {}};
@@ -101,7 +106,7 @@ void GatewayApplication::decide(const http::RequestHead& request, http::Exchange
     }
 
     exchange.ledger_time = ledger_now();
-    judge_.judge(question, exchange.ledger_time, wall_now(), exchange.judgement);
+    judge_.judge(question, exchange.ledger_time, exchange.wall, exchange.judgement);
     if (exchange.judgement.verdict == Verdict::kAdmitted)
         admit(exchange, request, decision);
     else
@@ -127,7 +132,7 @@ void GatewayApplication::admit(const Exchange& exchange, const http::RequestHead
         items[count++] = {limit.name, judgement.charges.charges()[i].rate, result.remaining,
                           result.more_at - exchange.ledger_time};
     }
-    tell_limits({items.data(), count}, decision);
+    tell_limits({items.data(), count}, scratch_, decision);
 }
 
 void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decision) {
@@ -139,7 +144,7 @@ void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decisi
     decision.response_fields.set("Content-Type", kProblemJson);
     decision.response_fields.set("Cache-Control", "no-store");
     if (judgement.verdict == Verdict::kBanned) {
-        decision.body = banned_body(retry_after_s);
+        append_banned(decision.body, retry_after_s);
         return;
     }
 
@@ -154,8 +159,8 @@ void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decisi
         items[count++] = {limit.name, judgement.charges.charges()[i].rate, result.remaining,
                           result.retry_at - exchange.ledger_time};
     }
-    tell_limits({items.data(), count}, decision);
-    decision.body = quota_exceeded_body({violated.data(), count}, retry_after_s);
+    tell_limits({items.data(), count}, scratch_, decision);
+    append_quota_exceeded(decision.body, {violated.data(), count}, retry_after_s);
 }
 
 void GatewayApplication::finished(const http::RequestHead& request, http::ExchangeState& state,
@@ -206,7 +211,7 @@ void GatewayApplication::log_identity(const Ended& ended) {
     const Identity& identity = ended.exchange.judgement.identity;
     if (identity.failure) {
         const std::string_view reason = to_string(*identity.failure);
-        if (!rejected_.record(ended.request.client, reason, wall_now())) return;
+        if (!rejected_.record(ended.request.client, reason, ended.wall())) return;
         const bool api_key = *identity.failure == AuthFailure::kUnknownApiKey;
         plane_.log.write(Authentication{
             api_key ? Authentication::Action::kApiKeyRejected : Authentication::Action::kTokenRejected,
@@ -223,14 +228,14 @@ void GatewayApplication::log_limits(const Ended& ended) {
     const IpAddress& client = ended.request.client;
     const auto retry_after_s = static_cast<std::uint64_t>(whole_seconds(judgement.retry_after));
     if (judgement.verdict == Verdict::kBanned) {
-        if (limited_.record(client, "ban", wall_now()))
+        if (limited_.record(client, "ban", ended.wall()))
             plane_.log.write(RequestLimited{ended.facts(), "ban", 0, 0, retry_after_s, false});
         return;
     }
     for (std::size_t i = 0; i < judgement.charges.size(); ++i) {
         if (!judgement.results[i].refused) continue;
         const RequestLimit& limit = judgement.limit(i);
-        if (!limited_.record(client, limit.name, wall_now())) continue;
+        if (!limited_.record(client, limit.name, ended.wall())) continue;
         const Rate& rate = judgement.charges.charges()[i].rate;
         plane_.log.write(RequestLimited{ended.facts(), limit.name, rate.count, rate.window, retry_after_s,
                                         limit.mode == LimitMode::kShadow});
@@ -256,7 +261,7 @@ void GatewayApplication::log_activity(const Ended& ended) {
 }
 
 void GatewayApplication::log_failure(const Ended& ended, std::string_view reason) {
-    if (failed_.record(ended.request.client, reason, wall_now()))
+    if (failed_.record(ended.request.client, reason, ended.wall()))
         plane_.log.write(RequestFailed{ended.facts(), std::string{reason}, {}});
 }
 

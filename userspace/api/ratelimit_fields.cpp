@@ -44,27 +44,25 @@ std::int64_t whole_seconds(Nanos wait) {
     return std::max<std::int64_t>(1, (wait + kSecond - 1) / kSecond);
 }
 
-std::string quota_exceeded_body(std::span<const std::string_view> violated, std::int64_t retry_after_s) {
-    std::string body =
+void append_quota_exceeded(std::string& out, std::span<const std::string_view> violated,
+                           std::int64_t retry_after_s) {
+    out +=
         R"({"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",)"
         R"("title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"Retry after )";
-    append_number(body, retry_after_s);
-    body += R"( seconds.","violated-policies":[)";
+    append_number(out, retry_after_s);
+    out += R"( seconds.","violated-policies":[)";
     for (std::size_t i = 0; i < violated.size(); ++i)
-        body.append(i == 0 ? "\"" : ",\"").append(violated[i]).append("\"");
-    body += "]}\n";
-    return body;
+        out.append(i == 0 ? "\"" : ",\"").append(violated[i]).append("\"");
+    out += "]}\n";
 }
 
-std::string banned_body(std::int64_t retry_after_s) {
-    std::string body =
-        R"({"type":"https://iana.org/assignments/http-problem-types#abnormal-usage-detected",)"
-        R"("title":"Request not satisfied due to detection of abnormal request pattern","status":429,)"
-        R"("detail":"This source is banned; retry after )";
-    append_number(body, retry_after_s);
-    body += R"( seconds.","violated-policies":["ban"]})"
-            "\n";
-    return body;
+void append_banned(std::string& out, std::int64_t retry_after_s) {
+    out += R"({"type":"https://iana.org/assignments/http-problem-types#abnormal-usage-detected",)"
+           R"("title":"Request not satisfied due to detection of abnormal request pattern","status":429,)"
+           R"("detail":"This source is banned; retry after )";
+    append_number(out, retry_after_s);
+    out += R"( seconds.","violated-policies":["ban"]})"
+           "\n";
 }
 
 }  // namespace sluice

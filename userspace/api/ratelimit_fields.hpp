@@ -28,9 +28,10 @@ void append_ratelimit(std::string& out, std::span<const RateLimitItem> limits);
 // Whole seconds that are never too few: the same request after them is admitted. At least 1.
 std::int64_t whole_seconds(Nanos wait);
 
-// problem+json of a request over its limits.
-std::string quota_exceeded_body(std::span<const std::string_view> violated, std::int64_t retry_after_s);
-// problem+json of a banned source.
-std::string banned_body(std::int64_t retry_after_s);
+// Appends the problem+json of a request over its limits.
+void append_quota_exceeded(std::string& out, std::span<const std::string_view> violated,
+                           std::int64_t retry_after_s);
+// Appends the problem+json of a banned source.
+void append_banned(std::string& out, std::int64_t retry_after_s);
 
 }  // namespace sluice

@@ -27,10 +27,13 @@ TEST(RateLimitFields, WholeSecondsAreNeverTooFew) {
 
 TEST(RateLimitFields, ProblemNamesWhatWasViolated) {
     const std::array<std::string_view, 2> violated{"ai", "user"};
-    const std::string body = quota_exceeded_body(violated, 7);
+    std::string body;
+    append_quota_exceeded(body, violated, 7);
     EXPECT_NE(body.find(R"("violated-policies":["ai","user"])"), std::string::npos);
     EXPECT_NE(body.find(R"("status":429)"), std::string::npos);
-    EXPECT_NE(banned_body(9).find("retry after 9 seconds"), std::string::npos);
+    body.clear();
+    append_banned(body, 9);
+    EXPECT_NE(body.find("retry after 9 seconds"), std::string::npos);
 }
 
 }  // namespace
