@@ -77,11 +77,11 @@ class Credentials:
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
 
-    def token(self, user: str, lifetime_s: int = 3600, **claims: Any) -> str:
+    def token(self, user: str, lifetime_s: int = 3600, key_id: str = KEY_ID, **claims: Any) -> str:
         now = int(time.time())
         content = {"sub": user, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + lifetime_s, **claims}
         content = {name: value for name, value in content.items() if value is not None}
-        return jwt.encode(content, self.key, algorithm="RS256", headers={"kid": KEY_ID})
+        return jwt.encode(content, self.key, algorithm="RS256", headers={"kid": key_id})
 
     def bearer(self, user: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(user)}"}

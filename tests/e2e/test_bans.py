@@ -205,3 +205,28 @@ def test_wide_and_senseless_bans_are_refused(sluice):
         assert done.returncode in (2, 7), (source, done.returncode, done.stderr)
         assert done.stderr.strip()
     assert sluice.bans() == {}
+
+
+def test_allowing_a_source_lifts_its_ban(sluice, attacker, flood, http):
+    flood(attacker, "udp", 5_000, 20_000)
+    ban_of(sluice, attacker.ipv4)
+    sluice.write_policy(policy(kernel={"allow": [attacker.ipv4]}))
+    wait_until(lambda: attacker.ipv4 not in sluice.bans(), 5, "an allowed source is not banned")
+    assert http(attacker).request(*items()).status == 200
+
+
+def test_ban_ends_by_the_kernels_own_clock(sluice, network, attacker):
+    """With the controller dead: pings of the banned source are answered again once its time is over."""
+    port_free = policy(kernel={"ports": None})
+    sluice.write_policy(port_free)
+
+    def ping():
+        return attacker.run("ping", "-c1", "-W1", "10.77.0.1", check=False).returncode == 0
+
+    assert ping()
+    assert sluice.ctl("ban", "add", attacker.ipv4, "--for", "4s", "--reason", "drill").returncode == 0
+    wait_until(lambda: not ping(), 3, "banned, also for pings", every=0.2)
+    sluice.kill()
+    assert not ping()
+    time.sleep(4)
+    assert ping()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 import pytest
 from calls import items
+from lab.edge import merged, starguide_policy
 from lab.netns import EDGE_IPV4
 from lab.web import GATEWAY_PORT
 from raw import exchange, read_all, statuses
@@ -87,6 +89,24 @@ def test_many_idle_connections_cost_others_nothing(impatient, attacker, http, cr
     all_served(http, credentials, user)
     for connection in idle:
         connection.close()
+
+
+def test_thousands_of_connections_are_held(start_sluice, attacker, http, credentials, user):
+    """More than the usual 1024 descriptors of a process; from one host, which for this must be on the allow list."""
+    allowed = merged(starguide_policy(), {"kernel": {"allow": [attacker.ipv4]}})
+    start_sluice(allowed, {"gateway": {"idle_deadline_ms": 30_000, "header_deadline_ms": 30_000}})
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 8192), most))
+    held = []
+    try:
+        while len(held) < 3000:
+            held.append(attacker.connect(EDGE_IPV4, GATEWAY_PORT, timeout=10))
+        all_served(http, credentials, user, 1)
+        held[0].sendall(b"GET /health HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
+        assert statuses(read_all(held[0])) == [200]
+    finally:
+        for connection in held:
+            connection.close()
 
 
 def test_connection_limit_answers_503(start_sluice, attacker):

@@ -12,6 +12,7 @@ import time
 import pytest
 import websockets
 from calls import chat, items, spend, used
+from lab.edge import merged, starguide_policy
 from lab.netns import EDGE_IPV4, EDGE_IPV6
 from lab.web import GATEWAY_PORT
 from raw import exchange, read_until, statuses
@@ -84,6 +85,24 @@ def test_websocket_echo(sluice, application, credentials, client, user):
 
     asyncio.run(talk())
     assert used(sluice, user)["user"] == 1
+
+
+def test_websocket_outlives_a_change_of_policy(start_sluice, application, credentials, client, user):
+    sluice = start_sluice()
+
+    async def talk():
+        connection = client.connect(EDGE_IPV4, GATEWAY_PORT)
+        connection.setblocking(False)
+        uri = f"ws://{EDGE_IPV4}:{GATEWAY_PORT}/ws/echo"
+        async with websockets.connect(uri, sock=connection, extra_headers=credentials.bearer(user)) as socket:
+            for number in range(5):
+                changed = merged(starguide_policy(), {"name": f"version_{number}"})
+                sluice.write_policy(changed)
+                assert sluice.ctl("policy", "apply", str(sluice.policy_file)).returncode == 0
+                await socket.send(f"message {number}")
+                assert await asyncio.wait_for(socket.recv(), 5) == f"message {number}"
+
+    asyncio.run(talk())
 
 
 def test_keep_alive_and_close(sluice, application, credentials, http, client, user):
