@@ -87,7 +87,7 @@ std::unique_ptr<http::ExchangeState> GatewayApplication::make_state() {
 void GatewayApplication::decide(const http::RequestHead& request, http::ExchangeState& state,
                                 http::Decision& decision) {
     auto& exchange = static_cast<Exchange&>(state);
-    exchange.wall = wall_now();
+    exchange.wall = wall_now_coarse();
     const std::string_view key_header = judge_.policy().verifier->api_key_header();
 
     Question question{request.method, request.path, request.client, {}};
@@ -105,8 +105,9 @@ void GatewayApplication::decide(const http::RequestHead& request, http::Exchange
         return;
     }
 
-    exchange.ledger_time = ledger_now();
-    judge_.judge(question, exchange.ledger_time, exchange.wall, exchange.judgement);
+    const Nanos now = monotonic_now();
+    exchange.ledger_time = ledger_time_at(now);
+    judge_.judge(question, now, exchange.wall, exchange.judgement);
     if (exchange.judgement.verdict == Verdict::kAdmitted)
         admit(exchange, request, decision);
     else
@@ -142,7 +143,6 @@ void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decisi
     decision.status = 429;
     decision.response_fields.set("Retry-After", std::to_string(retry_after_s));
     decision.response_fields.set("Content-Type", kProblemJson);
-    decision.response_fields.set("Cache-Control", "no-store");
     if (judgement.verdict == Verdict::kBanned) {
         append_banned(decision.body, retry_after_s);
         return;

@@ -14,7 +14,8 @@ std::string_view to_string(Verdict verdict) {
     return "admitted";
 }
 
-void RequestJudge::judge(const Question& question, Nanos ledger_time, Nanos wall, Judgement& out) {
+void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out) {
+    const Nanos ledger_time = ledger_time_at(monotonic);
     out.policy = policy_.get();
     const ActivePolicy& policy = *out.policy;
     const auto route = policy.routes.match(question.method, question.path);
@@ -27,9 +28,8 @@ void RequestJudge::judge(const Question& question, Nanos ledger_time, Nanos wall
     }
     out.identity = policy.verifier->verify(question.credentials, wall / kSecond);
     charge(question, ledger_time, out);
-    const Nanos begun = monotonic_now();
     const Admission admission = plane_.limiter.admit(out.charges.charges(), ledger_time, out.results);
-    out.deciding = monotonic_now() - begun;
+    out.deciding = monotonic_now() - monotonic;
     out.verdict = admission.admitted ? Verdict::kAdmitted : Verdict::kLimited;
     out.retry_after = admission.retry_at - ledger_time;
 }

@@ -59,8 +59,8 @@ class RequestJudge {
     // The live policy; valid until the next call of a function of this judge.
     const ActivePolicy& policy() { return *policy_.get(); }
 
-    // Judges and counts: all charges or none. `ledger_time` is ledger_now(), `wall` wall_now().
-    void judge(const Question& question, Nanos ledger_time, Nanos wall, Judgement& out);
+    // Judges and counts: all charges or none. `monotonic` is monotonic_now(), read just before; `wall` to the second.
+    void judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out);
     // The same without counting anything. A known `user` may be given instead of credentials (explain).
     void explain(const Question& question, std::string_view user, Nanos ledger_time, Judgement& out);
 

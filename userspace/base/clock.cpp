@@ -23,9 +23,17 @@ Nanos wall_now() {
     return read_clock(CLOCK_REALTIME);
 }
 
-Nanos ledger_now() {
+Nanos wall_now_coarse() {
+    return read_clock(CLOCK_REALTIME_COARSE);
+}
+
+Nanos ledger_time_at(Nanos monotonic) {
     static const Nanos offset = wall_now() - monotonic_now();
-    return monotonic_now() + offset;
+    return monotonic + offset;
+}
+
+Nanos ledger_now() {
+    return ledger_time_at(monotonic_now());
 }
 
 std::string to_rfc3339(Nanos wall) {

@@ -23,9 +23,13 @@ Nanos monotonic_now();
 // Nanoseconds since the Unix epoch that never step back while the process lives: the wall clock read once at
 // start, carried on by CLOCK_MONOTONIC. The clock of windows and of everything that outlives the process.
 Nanos ledger_now();
+// What ledger_now() was or will be when monotonic_now() is `monotonic`: one reading of the clock serves both.
+Nanos ledger_time_at(Nanos monotonic);
 
 // CLOCK_REALTIME as it stands: for time stamps that people read, never for arithmetic on limits.
 Nanos wall_now();
+// The same as of the last tick of the kernel, up to 10 ms ago, at a quarter of the price.
+Nanos wall_now_coarse();
 
 // RFC 3339 in UTC with milliseconds: "2026-01-31T23:59:59.123Z".
 std::string to_rfc3339(Nanos wall);
