@@ -69,13 +69,13 @@ Nanos expires_at(std::string_view record) {
     return time;
 }
 
-// One byte for each start in a row that did not live to write: to its first flush, its first sweep a second later, or an
-// orderly end. Five, because kill -9 proves nothing about the file: an impatient operator or supervisor must not
-// cost what was spent.
+// One byte for each start in a row that crashed before it had lived: to its first flush, its first sweep a second later,
+// or an orderly end. kill -9 proves nothing about the file and leaves no byte: an impatient operator or supervisor must
+// not cost what was spent.
 std::string starts_file(const std::string& directory) {
     return directory + "/starting";
 }
-constexpr off_t kMostDeadStarts = 5;
+constexpr off_t kMostDeadStarts = 2;
 
 // The former content is never thrown away: it may still be wanted, or wanted by whoever looks for the cause.
 Result<std::string> move_aside(const std::string& directory) {
@@ -128,12 +128,10 @@ void EmbeddedLedger::open_first() {
     struct stat dead {};
     if (::stat(starts.c_str(), &dead) == 0 && dead.st_size >= kMostDeadStarts) {
         set_aside("the last " + std::to_string(dead.st_size) +
-                  " starts died with it before they had written anything");
+                  " starts crashed with it before they had written anything");
         ::unlink(starts.c_str());
     }
-    if (const UniqueFd file{::open(starts.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)}) {
-        starting_ = ::write(file.get(), ".", 1) == 1;
-    }
+    death_mark_ = std::make_unique<DeathMark>(starts);
     const auto opened = open_writable();
     if (opened) return;
     append_notice(notice_,
@@ -155,7 +153,9 @@ Result<> EmbeddedLedger::open_writable() {
 }
 
 void EmbeddedLedger::started() {
-    if (std::exchange(starting_, false)) ::unlink(starts_file(config_.directory).c_str());
+    if (death_mark_ == nullptr) return;
+    death_mark_.reset();
+    ::unlink(starts_file(config_.directory).c_str());
 }
 
 bool EmbeddedLedger::open_env(LmdbEnv::Access access, LmdbEnv::OpenError& error) {

@@ -7,7 +7,7 @@
 //   read-only disk  again. At start the same: what is stored is read, and writing is tried again with each flush.
 //   corrupt or      The file is moved aside (data.mdb.corrupt-TIME), said in the recovery's notice, and a new one begun:
 //   foreign file    at 3 a.m. a limiter that starts with empty windows is worth more than one that does not start. So is
-//                   a file with which five starts in a row died before they had written anything.
+//                   a file with which two starts in a row crashed before they had written anything.
 //   second process  refused with kConflict: the directory is locked (flock) for as long as this lives.
 //   clock           Within one boot, elapsed time is taken from CLOCK_BOOTTIME, so a wall clock set forward or back
 //                   between two processes changes nothing. After a reboot a clock behind the last flush counts as no
@@ -24,6 +24,7 @@
 
 #include "base/guarded.hpp"
 #include "base/unique_fd.hpp"
+#include "ledger/death_mark.hpp"
 #include "ledger/ledger.hpp"
 #include "ledger/lmdb_env.hpp"
 
@@ -74,7 +75,7 @@ class EmbeddedLedger final : public Ledger {
     std::mutex mutex_;              // one transaction at a time; protects the rest
     std::unique_ptr<LmdbEnv> env_;  // nullptr: out of reach
     bool closed_ = false;
-    bool starting_ = false;  // counted as a start that may yet die
+    std::unique_ptr<DeathMark> death_mark_;  // until this start has proved to live
     std::string notice_;
     std::string sweep_from_;  // first key of the next sweep
 };
