@@ -60,7 +60,7 @@ static __always_inline void sluice_fetch_set(struct sluice_walk *walk)
 	walk->hash_tag = hash.tag;
 	walk->set = bpf_map_lookup_elem(&sources, &index);
 	if (walk->set)
-		(void)*(volatile __u64 *)&walk->set->entry[sluice_home(hash.tag)].tag;
+		(void)*(volatile __u64 *)&walk->set->entry[0].tag;
 }
 
 /* The verdict of one scope's limits. */

@@ -80,28 +80,13 @@ static __always_inline int sluice_in_set(const struct sluice_walk *walk, const s
 
 /* --- arrival times --- */
 
-/*
- * A source's entries stand in one half of the set, one cache line, as long as there is room: that line is
- * fetched before it is needed, and the other seldom is.
- */
-static __always_inline __u64 sluice_home(__u64 hash_tag)
+/* Free ways are taken from the first on, so most entries are found in the set's first cache line. */
+static __always_inline struct sluice_entry *sluice_find(struct sluice_set *set, __u64 tag)
 {
-	return hash_tag >> 63 ? SLUICE_WAYS / 2 : 0;
-}
-
-static __always_inline struct sluice_entry *sluice_find(struct sluice_set *set, __u64 home, __u64 tag)
-{
-	struct sluice_entry *near = &set->entry[home & (SLUICE_WAYS / 2)];
-	struct sluice_entry *far = &set->entry[~home & (SLUICE_WAYS / 2)];
-
 #pragma unroll
-	for (int way = 0; way < SLUICE_WAYS / 2; way++)
-		if (near[way].tag == tag)
-			return &near[way];
-#pragma unroll
-	for (int way = 0; way < SLUICE_WAYS / 2; way++)
-		if (far[way].tag == tag)
-			return &far[way];
+	for (int way = 0; way < SLUICE_WAYS; way++)
+		if (set->entry[way].tag == tag)
+			return &set->entry[way];
 	return 0;
 }
 
@@ -117,15 +102,13 @@ enum sluice_claimed {
  * it may when two CPUs meet a new source at once: at most one packet per CPU and new source. A charge that is
  * under way on the victim in the same instant may land on the newcomer: at most one packet's time.
  */
-static __always_inline enum sluice_claimed sluice_claim(struct sluice_set *set,
-							const struct sluice_limit_list *limits, __u64 home,
-							__u64 tag, __u64 tat, __u64 now)
+static __always_inline enum sluice_claimed
+sluice_claim(struct sluice_set *set, const struct sluice_limit_list *limits, __u64 tag, __u64 tat, __u64 now)
 {
 	__u64 least = ~0ull, old, victim = 0;
 	struct sluice_entry *entry;
 
-	for (__u64 i = 0; i < SLUICE_WAYS; i++) {
-		__u64 way = (home + i) & (SLUICE_WAYS - 1);
+	for (__u64 way = 0; way < SLUICE_WAYS; way++) {
 		const struct sluice_limit *limit =
 		    &limits->limit[set->entry[way].tag & (SLUICE_LIMITS_MAX - 1)];
 		__u64 ahead = sluice_ahead(set->entry[way].tat, now, limit->depth) >> (limit->scale & 63);
@@ -164,11 +147,8 @@ struct sluice_judgement {
 __noinline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit_list *limits,
 				     struct sluice_judgement *judgement)
 {
-	__u64 home;
-
 	if (!set || !limits || !judgement)
 		return SLUICE_INTERNAL_ERROR;
-	home = sluice_home(judgement->hash_tag);
 	for (__u32 i = 0; i < SLUICE_LIMITS_MAX; i++) {
 		__u32 slot = limits->order[i] & (SLUICE_LIMITS_MAX - 1);
 		const struct sluice_limit *limit = &limits->limit[slot];
@@ -181,12 +161,12 @@ __noinline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit
 			continue;
 		cost = sluice_cost(limit, limit->count == SLUICE_COUNT_BYTES ? judgement->length_bytes : 1);
 		tag = sluice_tag(judgement->hash_tag, limit->salt, slot);
-		entry = sluice_find(set, home, tag);
+		entry = sluice_find(set, tag);
 		if (entry) {
 			if (sluice_gcra(&entry->tat, now, cost, limit->depth) == SLUICE_WITHIN)
 				continue;
 		} else if (cost <= limit->depth) {
-			if (sluice_claim(set, limits, home, tag, now + cost, now) == SLUICE_CLAIM_EVICTED)
+			if (sluice_claim(set, limits, tag, now + cost, now) == SLUICE_CLAIM_EVICTED)
 				judgement->evicted++;
 			continue;
 		}
@@ -205,13 +185,13 @@ __noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_l
 {
 	const struct sluice_limit *limit;
 	struct sluice_entry *entry;
-	__u64 home = sluice_home(hash_tag), tag, word = 0;
+	__u64 tag, word = 0;
 
 	if (!set || !limits)
 		return 0;
 	limit = &limits->limit[SLUICE_BAN_SLOT];
 	tag = sluice_tag(hash_tag, limit->salt, SLUICE_BAN_SLOT);
-	entry = sluice_find(set, home, tag);
+	entry = sluice_find(set, tag);
 	if (entry) {
 		if (sluice_ban_count(&entry->tat, now, limit->depth) < most)
 			return 0;
@@ -220,7 +200,7 @@ __noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_l
 	}
 	if (sluice_ban_count(&word, now, limit->depth) >= most)
 		return 1;
-	sluice_claim(set, limits, home, tag, word, now);
+	sluice_claim(set, limits, tag, word, now);
 	return 0;
 }
 
