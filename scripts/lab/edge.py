@@ -159,7 +159,10 @@ class Sluice:
         assert self.process is None or not self.process.running()
         command = [str(binary("sluiced")), "--config", str(self.config_file)]
         self.process = Process(command, self.network.edge, self.folder / "output.log")
-        wait_until(self._ready, timeout, f"sluiced is ready; it said: {self.process.output()[-2000:]}")
+        try:
+            wait_until(self._ready, timeout, "sluiced is ready")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; it said: {self.process.output()[-2000:]}") from None
         return self
 
     def _ready(self) -> bool:
