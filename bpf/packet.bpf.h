@@ -90,9 +90,12 @@ static __always_inline int sluice_parse_ethernet(struct sluice_cursor *cursor)
 		return -1;
 	protocol = sluice_be16(ethernet->h_proto);
 #pragma GCC unroll 2
-	for (int depth = 0; depth < SLUICE_VLAN_DEPTH && sluice_is_vlan(protocol); depth++) {
-		const struct sluice_vlan_tag *tag = sluice_take(cursor, struct sluice_vlan_tag);
+	for (int depth = 0; depth < SLUICE_VLAN_DEPTH; depth++) {
+		const struct sluice_vlan_tag *tag;
 
+		if (!sluice_is_vlan(protocol))
+			break;
+		tag = sluice_take(cursor, struct sluice_vlan_tag);
 		if (!tag)
 			return -1;
 		protocol = sluice_be16(tag->protocol);
