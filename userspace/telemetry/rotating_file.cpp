@@ -12,8 +12,17 @@ namespace sluice {
 RotatingFile::RotatingFile(std::string path, std::uint64_t max_bytes, unsigned files)
     : path_(std::move(path)), max_bytes_(max_bytes), files_(files) {}
 
+// Not if someone removed or renamed it: what is appended to it then, nobody finds.
+bool RotatingFile::is_open_under_its_name() const {
+    struct stat opened {};
+    struct stat named {};
+    return file_ && ::fstat(file_.get(), &opened) == 0 && ::lstat(path_.c_str(), &named) == 0 &&
+           opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+}
+
 Result<> RotatingFile::open() {
-    if (file_) return {};
+    if (is_open_under_its_name()) return {};
+    file_.reset();
     UniqueFd file{::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640)};
     if (!file) return system_error("open", path_, errno);
     struct stat status {};

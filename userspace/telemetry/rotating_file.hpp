@@ -20,7 +20,7 @@ class RotatingFile {
     // `files` counts the current one. Nothing is opened yet.
     RotatingFile(std::string path, std::uint64_t max_bytes, unsigned files);
 
-    // Opens (made with mode 0640) if it is not open; a torn last line, left by a crash, is ended first.
+    // Opens (made with mode 0640) if it is not open or no longer stands under its name; a torn last line, left by a crash, is ended first.
     Result<> open();
     // Appends all of `lines` (whole lines) or nothing; rotates first if they would not fit.
     Result<> append(std::string_view lines);
@@ -28,6 +28,7 @@ class RotatingFile {
     Result<> sync();
 
   private:
+    bool is_open_under_its_name() const;
     std::string numbered(unsigned index) const;
     Result<> rotate();
 

@@ -206,6 +206,23 @@ TEST_F(EventLogTest, RotatingFileEndsATornLine) {
     EXPECT_EQ(second, "{}");
 }
 
+TEST_F(EventLogTest, AFileThatSomeoneTakesAwayIsMadeAnew) {
+    const fs::path path = folder_ / "x.log";
+    const auto text = [](const fs::path& file) {
+        std::ifstream in{file};
+        return std::string{std::istreambuf_iterator<char>{in}, {}};
+    };
+    RotatingFile file{path, 1000, 3};
+    ASSERT_TRUE(file.append("1\n"));
+    fs::remove(path);
+    ASSERT_TRUE(file.append("2\n"));
+    EXPECT_EQ(text(path), "2\n");
+    fs::rename(path, folder_ / "moved.log");
+    ASSERT_TRUE(file.append("3\n"));
+    EXPECT_EQ(text(path), "3\n");
+    EXPECT_EQ(text(folder_ / "moved.log"), "2\n");
+}
+
 TEST_F(EventLogTest, RotatingFileDoesNotFollowLinks) {
     std::ofstream{folder_ / "victim"} << "";
     fs::create_symlink(folder_ / "victim", folder_ / "a.log");
