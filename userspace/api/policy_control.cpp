@@ -23,7 +23,10 @@ PolicyRefusal conflict(std::string message) {
 }  // namespace
 
 std::string PolicyRefusal::message() const {
-    return error ? error->message : to_string(problems);
+    if (error) return error->message;
+    std::string lines = to_string(problems);
+    if (lines.ends_with('\n')) lines.pop_back();
+    return lines;
 }
 
 void throw_exception_from_error(const PolicyRefusal& refusal, const boost::source_location&) {

@@ -20,6 +20,8 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -29,6 +31,7 @@
 #include "daemon/performance_report.hpp"
 #include "http/admin_server.hpp"
 #include "http/gateway_server.hpp"
+#include "http/tls_context.hpp"
 #include "kernel/bpf_enforcer.hpp"
 #include "ledger/embedded_ledger.hpp"
 #include "ledger/flusher.hpp"
@@ -136,6 +139,7 @@ class App {
     void on_kernel_event(const KernelEvent& event);
     void on_admin_denied(const http::AdminDenied& denied);
     void every_second();
+    void tell_of_attachments();
     void reload();
     void begin_shutdown();
     void shut_down();
@@ -173,6 +177,7 @@ class App {
     BurstAggregator denied_;
     std::jthread drain_;
     std::uint64_t events_lost_told_ = 0;
+    std::set<std::string> detached_told_;  // interfaces without their program, as the log says
 };
 
 Result<> App::start() {
@@ -413,8 +418,24 @@ void App::every_second() {
                                     std::to_string(lost - events_lost_told_) +
                                         " kernel events were lost; the counters are complete"});
         events_lost_told_ = lost;
+        tell_of_attachments();
     }
     ::sd_notify(0, "WATCHDOG=1");
+}
+
+// That an interface lost its program, and that it has it again: packets are not limited in between.
+void App::tell_of_attachments() {
+    for (const InterfaceState& state : kernel_->interfaces()) {
+        const bool told = detached_told_.contains(state.name);
+        if (state.attached == !told) continue;
+        if (state.attached)
+            detached_told_.erase(state.name);
+        else
+            detached_told_.insert(state.name);
+        log_->write(SystemError{"kernel", state.attached ? "program_attached" : "program_detached",
+                                "interface " + state.name + ": the XDP program is " +
+                                    (state.attached ? "attached again" : "no longer attached")});
+    }
 }
 
 void App::reload() {
@@ -497,6 +518,12 @@ int check_everything(const Config& config) {
             tell(tokens.error().message);
             return kExitInvalidConfig;
         }
+    for (const auto* tls : {&config.gateway.tls, &config.admin.tls})
+        if (*tls)
+            if (const auto context = http::make_server_tls((*tls)->certificate, (*tls)->key); !context) {
+                tell(context.error().message);
+                return kExitInvalidConfig;
+            }
     std::cout << "config and policy " << load.loaded->policy->name << " (hash " << load.loaded->hash
               << ") are valid\n";
     return kExitClean;

@@ -111,8 +111,11 @@ Result<Config> parse_config(std::string_view text, const std::string& display_na
 
 Result<Config> read_config(const std::string& file) {
     std::ifstream stream{file};
+    if (!stream) return invalid(system_error("read", file, errno).message);
     std::ostringstream text;
-    if (!stream || !(text << stream.rdbuf())) return invalid(system_error("read", file, errno).message);
+    const bool empty = stream.peek() == std::ifstream::traits_type::eof();  // << of nothing is a failure
+    if (stream.bad() || (!empty && !(text << stream.rdbuf())))
+        return invalid(system_error("read", file, errno).message);
     return parse_config(text.str(), file);
 }
 

@@ -138,7 +138,9 @@ class BpfEnforcer final : public KernelEnforcer {
         }
         auto attached = attach_xdp(ifindex, name, mode, tables_->descriptors(), counters->get());
         if (!attached) return attached.error();
-        if (before->ours) adoption_.notes.push_back("replaced the program on " + name + ", without a gap");
+        if (before->ours)
+            adoption_.notes.push_back("replaced the program on " + name +
+                                      (mode_fits ? ", without a gap" : ", in the other mode"));
         AttachedInterface& one = interfaces_.emplace_back();
         one.state = std::move(attached->state);
         one.program = std::move(attached->program);

@@ -1,6 +1,10 @@
 #include "daemon/config.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "daemon/config_settings.hpp"
 #include "daemon/performance_report.hpp"
@@ -86,6 +90,14 @@ TEST(Config, TheWholeIsCheckedToo) {
 TEST(Config, TheHelpNamesEverySetting) {
     const std::string help = config_help();
     for (const Setting& setting : config_settings()) EXPECT_NE(help.find(setting.path), std::string::npos);
+}
+
+TEST(Config, EmptyAndMissingFilesAreToldApart) {
+    const std::string file = testing::TempDir() + "sluice-empty-" + std::to_string(::getpid()) + ".yaml";
+    std::ofstream{file};
+    EXPECT_NE(read_config(file).error().message.find("the file is empty"), std::string::npos);
+    std::filesystem::remove(file);
+    EXPECT_NE(read_config(file).error().message.find("No such file"), std::string::npos);
 }
 
 TEST(Config, LedgerFlag) {
