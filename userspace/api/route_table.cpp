@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "http/fields.hpp"
+
 namespace sluice {
 namespace {
 
@@ -22,6 +24,9 @@ RouteTable::RouteTable(const std::vector<Route>& routes) {
     for (const Route& route : routes) {
         Entry entry;
         entry.methods = route.methods;
+        // Many applications run what answers GET for HEAD as well: it must not be the way around the limit.
+        if (std::ranges::find(entry.methods, "GET") != entry.methods.end())
+            entry.methods.emplace_back("HEAD");
         std::string_view rest = route.path;
         std::string_view segment;
         while (next_segment(rest, segment)) {
@@ -39,6 +44,13 @@ RouteTable::RouteTable(const std::vector<Route>& routes) {
     }
 }
 
+// In any letter case, because some applications do not distinguish "post" from "POST" either.
+bool RouteTable::takes(const Entry& entry, std::string_view method) {
+    return entry.methods.empty() || std::ranges::any_of(entry.methods, [&](const std::string& taken) {
+               return http::equal_ignoring_case(taken, method);
+           });
+}
+
 bool RouteTable::fits(const Entry& entry, std::string_view path) {
     if (!path.starts_with(entry.literal)) return false;
     std::string_view segment;
@@ -52,9 +64,7 @@ bool RouteTable::fits(const Entry& entry, std::string_view path) {
 std::optional<std::size_t> RouteTable::match(std::string_view method, std::string_view path) const {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
         const Entry& entry = entries_[i];
-        if (!entry.methods.empty() && std::ranges::find(entry.methods, method) == entry.methods.end())
-            continue;
-        if (fits(entry, path)) return i;
+        if (takes(entry, method) && fits(entry, path)) return i;
     }
     return std::nullopt;
 }

@@ -25,8 +25,9 @@ class RouteTable {
         std::string literal;                // what stands before the first wildcard: tested first
         std::vector<std::string> segments;  // between slashes; "*" is any one segment
         bool any_rest = false;              // ends in "**": any number of further segments, none included
-        std::vector<std::string> methods;   // empty: any
+        std::vector<std::string> methods;   // empty: any; HEAD wherever GET is
     };
+    static bool takes(const Entry& entry, std::string_view method);
     static bool fits(const Entry& entry, std::string_view path);
 
     std::vector<Entry> entries_;

@@ -87,7 +87,10 @@ bool covers(const std::vector<std::string_view>& a, const std::vector<std::strin
 bool covers_methods(const Route& a, const Route& b) {
     if (a.methods.empty()) return true;
     return !b.methods.empty() && std::ranges::all_of(b.methods, [&](const std::string& method) {
-        return std::ranges::find(a.methods, method) != a.methods.end();
+        // A route for GET takes HEAD too.
+        return std::ranges::any_of(a.methods, [&](const std::string& taken) {
+            return taken == method || (taken == "GET" && method == "HEAD");
+        });
     });
 }
 

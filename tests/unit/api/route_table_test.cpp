@@ -32,6 +32,23 @@ TEST(RouteTable, FirstMatchWins) {
     EXPECT_EQ(table.match("GET", "/other"), std::nullopt);
 }
 
+TEST(RouteTable, NoSpellingOfAMethodIsAWayAround) {
+    const RouteTable table{routes()};
+    EXPECT_EQ(table.match("post", "/api/auth/login"), 0U);
+    EXPECT_EQ(table.match("PoSt", "/api/auth/login"), 0U);
+    EXPECT_EQ(table.match("POSTX", "/api/auth/login"), 3U);
+    EXPECT_EQ(table.match("HEAD", "/api/auth/login"), 3U);
+    Route get;
+    get.path = "/api/ai/**";
+    get.methods = {"GET"};
+    EXPECT_EQ(RouteTable{{get}}.match("HEAD", "/api/ai/x"), 0U);
+    EXPECT_EQ(RouteTable{{get}}.match("OPTIONS", "/api/ai/x"), std::nullopt);
+    Route head = get;
+    head.methods = {"HEAD"};
+    EXPECT_EQ((RouteTable{{head, get}}.match("HEAD", "/api/ai/x")), 0U);
+    EXPECT_EQ((RouteTable{{head, get}}.match("GET", "/api/ai/x")), 1U);
+}
+
 TEST(RouteTable, RestMatchesTheFolderItselfButNoLongerName) {
     const RouteTable table{routes()};
     EXPECT_EQ(table.match("GET", "/api/ai/openai"), 1U);

@@ -67,6 +67,8 @@ TEST(PolicyCheck, RoutesThatAnEarlierOneShadows) {
     EXPECT_TRUE(shadowed("/a", "/a"));
     EXPECT_TRUE(shadowed("/a", "/a, methods: [GET]"));
     EXPECT_TRUE(shadowed("/a, methods: [GET, POST]", "/a, methods: [POST]"));
+    EXPECT_TRUE(shadowed("/a, methods: [GET]", "/a, methods: [HEAD]"));
+    EXPECT_FALSE(shadowed("/a, methods: [HEAD]", "/a, methods: [GET]"));
     EXPECT_FALSE(shadowed("/a, methods: [GET]", "/a"));
     EXPECT_FALSE(shadowed("/a, methods: [GET]", "/a, methods: [POST]"));
     EXPECT_FALSE(shadowed("/api/*", "/api/**"));
