@@ -24,8 +24,9 @@ enum class FieldId : std::uint8_t {
                 // HTTP2-Settings
     kXForwardedFor,
     kXForwardedProto,
-    kForwardingHint,  // Forwarded, X-Real-IP and every other X-Forwarded-…: believed only from a trusted
-                      // proxy
+    kForwardingHint,  // Forwarded, X-Real-IP and every other X-Forwarded-…, and what makes some applications
+                      // act on another method or path than the one that was limited (X-HTTP-Method-Override,
+                      // X-Original-URL and their like): believed only from a trusted proxy
 };
 
 FieldId field_id(std::string_view name);

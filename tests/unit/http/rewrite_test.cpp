@@ -49,6 +49,16 @@ TEST_F(Rewrite, StrangersSayNothingAboutForwarding) {
               "X-Forwarded-For: 1.1.1.1, 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\r\n");
 }
 
+TEST_F(Rewrite, StrangersNameNoOtherMethodOrPathThanTheOneThatWasLimited) {
+    for (const std::string field :
+         {"X-HTTP-Method-Override: PUT", "x-http-method: PUT", "X-Method-Override: PUT",
+          "X-Original-URL: /api/ai/x", "X-Rewrite-URL: /api/ai/x"}) {
+        const std::string text = "GET /api/x HTTP/1.1\r\nHost: h\r\n" + field + "\r\n\r\n";
+        EXPECT_EQ(forwarded(text).find(field), std::string::npos) << field;
+        EXPECT_NE(forwarded(text, true).find(field), std::string::npos) << field;
+    }
+}
+
 TEST_F(Rewrite, AddedFieldsReplace) {
     AddedFields added;
     added.set("X-Request-ID", "ours\r\nX-Evil: 1");
