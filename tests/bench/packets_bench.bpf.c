@@ -90,7 +90,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, __u32);
+	__uint(key_size, sizeof(__u32));
 	__uint(value_size, 4 * sizeof(__u64)); /* source mask, first source, state, ifindex to redirect to */
 } source_range SEC(".maps");
 

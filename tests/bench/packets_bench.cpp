@@ -261,13 +261,14 @@ int hold(const std::string& subject, const std::string& interface, unsigned ifin
         std::cout << "ready" << std::endl;
         std::cin.get();
         std::cout << -1 << "\n";
-        return 0;
+        return bpf_xdp_detach(static_cast<int>(ifindex), 0, nullptr) == 0 ? 0 : 1;
     }
     auto created = XdpObject::open(SharedMaps{}, -1, {1U << 18, 1U << 14, 1U << 16});
     if (!created || !created->create_maps()) fail("create maps", EINVAL);
     auto maps = created->maps();
     const auto counters = created->counters();
-    if (!maps || !counters || !initialise_control(*maps, created->clock_program()->get())) fail("initialise", EINVAL);
+    if (!maps || !counters || !initialise_control(*maps, created->clock_program()->get()))
+        fail("initialise", EINVAL);
     const auto attachment = attach_xdp(ifindex, interface, XdpMode::kNative, *maps, counters->get());
     if (!attachment) {
         std::cerr << attachment.error().message << "\n";
@@ -296,7 +297,8 @@ int main(int argc, char** argv) {
                              static_cast<std::uint32_t>(std::stoul(arguments[3])));
     if (arguments.size() == 4 && arguments[0] == "hold")
         return sluice::hold(arguments[1], arguments[2], static_cast<unsigned>(std::stoul(arguments[3])));
-    std::cerr << "usage: packets_bench run [CASE] | flood IFINDEX PACKETS SOURCE_MASK | hold drop|sluice INTERFACE "
-                 "IFINDEX\n";
+    std::cerr
+        << "usage: packets_bench run [CASE] | flood IFINDEX PACKETS SOURCE_MASK | hold drop|sluice INTERFACE "
+           "IFINDEX\n";
     return 2;
 }
