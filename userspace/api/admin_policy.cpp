@@ -16,9 +16,10 @@ constexpr int kUnprocessable = 422;
 AdminResponse refused(const PolicyRefusal& refusal) {
     if (refusal.error && refusal.error->code != ErrorCode::kInvalid)
         return AdminResponse::problem(*refusal.error);
-    // The problems say all; the detail, for who reads only that, names the first error.
-    const auto first = std::ranges::find(refusal.problems, Severity::kError, &Problem::severity);
-    const std::string detail = first != refusal.problems.end() ? to_string(*first) : refusal.message();
+    const auto errors = std::ranges::count(refusal.problems, Severity::kError, &Problem::severity);
+    const std::string detail = errors == 0   ? refusal.message()
+                               : errors == 1 ? "1 error"
+                                             : std::to_string(errors) + " errors";
     return AdminResponse::text(dump({{"type", "about:blank"},
                                      {"title", "The policy is invalid"},
                                      {"status", kUnprocessable},

@@ -46,6 +46,7 @@ constexpr std::size_t kSweepBudget =
 constexpr Nanos kPerformanceInterval = 60 * kSecond;
 
 void tell(std::string_view message) {
+    if (message.ends_with('\n')) message.remove_suffix(1);  // a list of problems ends every line
     std::cerr << "sluiced: " << message << std::endl;
 }
 
@@ -234,7 +235,14 @@ Result<> App::open_kernel() {
     options.interfaces = config_.interfaces;
     options.mode = config_.xdp_mode;
     auto kernel = open_bpf_enforcer(options);
-    if (!kernel) return kernel.error();
+    if (!kernel) {
+        Error error = kernel.error();
+        // What the kernel finds invalid is no fault of the config, which exit code 2 would say.
+        if (error.code == ErrorCode::kInvalid) error.code = ErrorCode::kUnsupported;
+        if (error.code == ErrorCode::kNotPermitted)
+            error.message += "; interfaces need root, or CAP_BPF and CAP_NET_ADMIN";
+        return error;
+    }
     kernel_ = *std::move(kernel);
     for (const InterfaceState& state : kernel_->interfaces())
         tell("interface " + state.name + ": XDP " + state.mode + ", " + state.via +

@@ -33,7 +33,7 @@ struct GatewaySettings {
     std::uint64_t upstream_connect_deadline_ms = 3'000;
     std::uint64_t upstream_deadline_ms = 60'000;  // to the first byte of the answer: models think
     std::uint64_t drain_deadline_ms = 30'000;
-    std::uint64_t max_connections = 20'000;  // over all workers
+    std::uint64_t max_connections = 20'000;  // shared out evenly to the workers
 };
 
 struct AdminSettings {

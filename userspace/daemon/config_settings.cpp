@@ -147,7 +147,7 @@ const std::vector<Setting>& table() {
          reads_number(
              [](Config & c) -> auto& { return c.gateway.workers; }, 0, 256)},
         {"gateway.max_connections", "16 to 10000000; default 20000",
-         "over all workers; more are answered 503",
+         "shared out evenly to the workers; beyond its share a worker answers 503",
          reads_number(
              [](Config & c) -> auto& { return c.gateway.max_connections; }, 16, 10'000'000)},
         {"gateway.max_header_bytes", "1024 to 1048576; default 16384",
