@@ -130,8 +130,10 @@ void GatewayApplication::admit(const Exchange& exchange, const http::RequestHead
         const RequestLimit& limit = judgement.limit(i);
         if (limit.mode == LimitMode::kShadow) continue;  // not the client's business
         const ChargeResult& result = judgement.results[i];
-        items[count++] = {limit.name, judgement.charges.charges()[i].rate, result.remaining,
-                          result.more_at - exchange.ledger_time};
+        const Rate& rate = judgement.charges.charges()[i].rate;
+        // Slots and clock ticks round up, so it may be a moment more than the window; a client need not be puzzled by it.
+        items[count++] = {limit.name, rate, result.remaining,
+                          std::min(result.more_at - exchange.ledger_time, rate.window)};
     }
     tell_limits({items.data(), count}, scratch_, decision);
 }

@@ -134,7 +134,7 @@ ExitCode watch(const Invocation& invocation, const ApiClient& client, Screen scr
 ExitCode report_error(const Error& error, const ApiClient& client, const Screen& screen) {
     screen.err << "sluicectl: " << printable(error.message) << "\n";
     if (error.code == ErrorCode::kUnavailable && client.endpoint().url.empty())
-        screen.err << "Is sluiced running (systemctl status sluiced)? If its admin socket is elsewhere: "
+        screen.err << "Is sluiced running? If its admin socket is elsewhere: "
                       "--socket PATH "
                       "or SLUICE_SOCKET.\n";
     if (error.code == ErrorCode::kNotPermitted)

@@ -14,8 +14,7 @@ using Json = nlohmann::json;
 ExitCode report_kernel_error(const Error& error, const Screen& screen) {
     screen.err << "sluicectl: " << printable(error.message) << "\n";
     if (error.code == ErrorCode::kNotPermitted) screen.err << "This needs root.\n";
-    if (error.code == ErrorCode::kConflict)
-        screen.err << "Stop the daemon first (systemctl stop sluiced), or say --force.\n";
+    if (error.code == ErrorCode::kConflict) screen.err << "Stop the daemon first, or say --force.\n";
     // Nothing here asks the daemon: what does not answer is the kernel.
     return error.code == ErrorCode::kUnavailable ? ExitCode::kFailed : exit_code_of(error.code);
 }

@@ -26,9 +26,18 @@ std::string& last_warnings() {
 
 int keep_warning(libbpf_print_level level, const char* format, va_list arguments) {
     if (level != LIBBPF_WARN) return 0;
-    std::array<char, 512> line{};
-    std::vsnprintf(line.data(), line.size(), format, arguments);
-    if (last_warnings().size() < 4096) last_warnings() += line.data();
+    va_list again;
+    va_copy(again, arguments);
+    const int bytes = std::vsnprintf(nullptr, 0, format, again);
+    va_end(again);
+    if (bytes <= 0) return 0;
+    std::string text(static_cast<std::size_t>(bytes) + 1, '\0');
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    text.pop_back();
+    // The verifier says what is wrong at the end of a log that may be megabytes long.
+    constexpr std::size_t kKept = 1000;
+    if (text.size() > kKept) text = "[...] " + text.substr(text.size() - kKept);
+    if (last_warnings().size() < 4 * kKept) last_warnings() += text;
     return 0;
 }
 
