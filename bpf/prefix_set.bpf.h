@@ -32,6 +32,9 @@ static __always_inline __u32 sluice_find_fence(const struct sluice_fences *fence
 			below = sluice_below(address->hi, fences->hi[probe]) | (same & below);
 		}
 		at += step & (below - 1);
+		/* Hides from the compiler that `at` is small: it would drop the mask that shows it to 6.1's
+		 * verifier. */
+		__asm__ volatile("" : "+r"(at));
 	}
 	return (__u32)at & (SLUICE_FENCES - 1);
 }

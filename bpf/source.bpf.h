@@ -108,6 +108,9 @@ sluice_claim(struct sluice_set *set, const struct sluice_limit_list *limits, __u
 	__u64 least = ~0ull, old, victim = 0;
 	struct sluice_entry *entry;
 
+	/* Unrolled: 6.1 refuses a loop that the compiler lays out so that it falls through into its own head.
+	 */
+#pragma unroll
 	for (__u64 way = 0; way < SLUICE_WAYS; way++) {
 		const struct sluice_limit *limit =
 		    &limits->limit[set->entry[way].tag & (SLUICE_LIMITS_MAX - 1)];

@@ -112,6 +112,11 @@ static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 	}
 	if (reason >= SLUICE_REASON_COUNT)
 		reason = SLUICE_INTERNAL_ERROR;
+	/* The same once more for 6.1's verifier, hidden from the compiler, which knows it to be superfluous.
+	 */
+	SLUICE_ASSERT(SLUICE_REASON_COUNT == 16);
+	__asm__ volatile("" : "+r"(reason));
+	reason &= SLUICE_REASON_COUNT - 1;
 
 	counters->reason[reason].packets++;
 	counters->reason[reason].bytes += walk->length_bytes;

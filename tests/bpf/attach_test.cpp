@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -204,6 +205,35 @@ TEST_F(Attach, AllInterfacesOrNone) {
     EXPECT_NE(refused.error().message.find("nosuch0"), std::string::npos);
     EXPECT_EQ(std::system("ip link show dev in | grep -q xdp"), 256);
     EXPECT_TRUE(show_xdp_attachments()->empty());
+}
+
+// Only where the kernel takes libxdp's dispatcher.
+TEST_F(Attach, RunsBesideAnotherProgram) {
+    auto probe = open();
+    ASSERT_NE(probe, nullptr);
+    const std::string via = probe->interfaces().front().via;
+    const std::string note = probe->interfaces().front().note;
+    ASSERT_TRUE(probe->detach());
+    probe.reset();
+    if (via != "dispatcher") GTEST_SKIP() << note;
+
+    const std::unique_ptr<xdp_program, decltype(&xdp_program__close)> other{
+        xdp_program__find_file("xdpfilt_alw_ip.o", nullptr, nullptr), xdp_program__close};
+    ASSERT_EQ(libxdp_get_error(other.get()), 0);
+    ASSERT_EQ(xdp_program__attach(other.get(), static_cast<int>(::if_nametoindex("in")), XDP_MODE_NATIVE, 0),
+              0);
+    auto enforcer = open();
+    ASSERT_NE(enforcer, nullptr);
+    EXPECT_EQ(enforcer->interfaces().front().via, "dispatcher");
+    KernelPolicy policy = enforcing();
+    policy.deny.prefixes = {prefix("192.0.2.0/24")};
+    ASSERT_TRUE(enforcer->apply(policy, SourcePrefix{}, {}, 1));
+    send(5);
+    EXPECT_EQ(count(*enforcer, SLUICE_DENIED), 5U);
+    ASSERT_TRUE(enforcer->detach());
+    EXPECT_EQ(xdp_program__detach(other.get(), static_cast<int>(::if_nametoindex("in")), XDP_MODE_NATIVE, 0),
+              0)
+        << "the other program went with ours";
 }
 
 TEST_F(Attach, AForeignProgramIsRefused) {

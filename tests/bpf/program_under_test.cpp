@@ -17,7 +17,8 @@ Result<std::unique_ptr<ProgramUnderTest>> ProgramUnderTest::open(const TableSize
     if (!maps) return maps.error();
     const auto clock = created->clock_program();
     if (!clock) return clock.error();
-    if (const auto initialised = initialise_control(*maps, clock->get()); !initialised) return initialised.error();
+    if (const auto initialised = initialise_control(*maps, clock->get()); !initialised)
+        return initialised.error();
     auto counters = created->counters();
     if (!counters) return counters.error();
 
