@@ -32,7 +32,7 @@ def show(scenario, seconds: float | None) -> int:
     address = scenario.open_admin_door()
     header = [
         "Sluice lab: XDP and request limits in front of FastAPI. " + ("" if seconds else "Ctrl-C ends it."),
-        f"admin and dashboard {address}   token {scenario.credentials.admin_tokens['admin']}",
+        f"admin API           {address}   token {scenario.credentials.admin_tokens['admin']}",
         f"control             build/release/sluicectl --socket {scenario.sluice.socket} status",
         f"logs                {scenario.sluice.log_folder}   namespaces {scenario.network.edge.name}, …",
     ]
