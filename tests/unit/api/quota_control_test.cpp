@@ -24,8 +24,8 @@ class QuotaControlTest : public PlaneTest {
     }
     bool ask(std::string_view path) {
         Judgement judgement;
-        judge_.judge({"GET", path, IpAddress::parse("192.0.2.1").value(), {"", "key-of-anna"}}, monotonic_now(),
-                     wall_now(), judgement);
+        judge_.judge({"GET", path, IpAddress::parse("192.0.2.1").value(), {"", "key-of-anna"}},
+                     monotonic_now(), wall_now(), judgement);
         return judgement.verdict == Verdict::kAdmitted;
     }
     const Quota find(const std::string& limit) {
