@@ -26,6 +26,14 @@
 #define sluice_be32(x) __builtin_bswap32(x)
 #define sluice_be64(x) __builtin_bswap64(x)
 
+/* Headers stand where the wire put them, aligned or not. The host's undefined behaviour sanitizer need not
+ * say so. */
+#ifdef __bpf__
+#define sluice_parser static __always_inline
+#else
+#define sluice_parser __attribute__((no_sanitize("alignment"))) static __always_inline
+#endif
+
 struct sluice_cursor {
 	const __u8 *at;
 	const __u8 *end; /* of the frame's linear part */
@@ -81,7 +89,7 @@ static __always_inline int sluice_is_vlan(__u16 protocol)
 }
 
 /* Returns the EtherType of what follows the tags. */
-static __always_inline int sluice_parse_ethernet(struct sluice_cursor *cursor)
+sluice_parser int sluice_parse_ethernet(struct sluice_cursor *cursor)
 {
 	const struct ethhdr *ethernet = sluice_take(cursor, struct ethhdr);
 	__u16 protocol;
@@ -108,9 +116,8 @@ static __always_inline int sluice_parse_ethernet(struct sluice_cursor *cursor)
  * what follows them is padding. `left` is the frame's length from the cursor on, parts that are not linear
  * included.
  */
-static __always_inline int sluice_parse_ipv4(struct sluice_cursor *cursor, __u32 left,
-					     struct sluice_packet *packet, __u32 *payload,
-					     int *later_fragment, int *fragment)
+sluice_parser int sluice_parse_ipv4(struct sluice_cursor *cursor, __u32 left, struct sluice_packet *packet,
+				    __u32 *payload, int *later_fragment, int *fragment)
 {
 	const struct iphdr *ip = sluice_take(cursor, struct iphdr);
 	__u32 header_bytes, total_bytes;
@@ -143,9 +150,8 @@ struct sluice_extension {
 };
 
 /* As sluice_parse_ipv4(); walks the extension headers. */
-static __always_inline int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left,
-					     struct sluice_packet *packet, __u32 *payload,
-					     int *later_fragment, int *fragment)
+sluice_parser int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left, struct sluice_packet *packet,
+				    __u32 *payload, int *later_fragment, int *fragment)
 {
 	const struct ipv6hdr *ip = sluice_take(cursor, struct ipv6hdr);
 	const __u64 *source;
@@ -199,8 +205,8 @@ static __always_inline int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32
 
 /* What the packet counts as, and its port. 0, or -1. The first fragment must hold the whole header (RFC
  * 1858). */
-static __always_inline int sluice_parse_transport(struct sluice_cursor *cursor, __u32 payload, int fragment,
-						  __u8 hop_limit, struct sluice_packet *packet)
+sluice_parser int sluice_parse_transport(struct sluice_cursor *cursor, __u32 payload, int fragment,
+					 __u8 hop_limit, struct sluice_packet *packet)
 {
 	if (packet->protocol == IPPROTO_TCP) {
 		const struct tcphdr *tcp = sluice_take(cursor, struct tcphdr);
@@ -231,8 +237,8 @@ static __always_inline int sluice_parse_transport(struct sluice_cursor *cursor, 
 
 /* Fills *packet (which the caller zeroed). frame_bytes: of the whole frame, parts that are not linear
  * included. */
-static __always_inline enum sluice_parsed sluice_parse(const void *data, const void *data_end,
-						       __u32 frame_bytes, struct sluice_packet *packet)
+sluice_parser enum sluice_parsed sluice_parse(const void *data, const void *data_end, __u32 frame_bytes,
+					      struct sluice_packet *packet)
 {
 	struct sluice_cursor cursor = {.at = (const __u8 *)data, .end = (const __u8 *)data_end};
 	int ether_type = sluice_parse_ethernet(&cursor);
