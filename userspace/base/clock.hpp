@@ -28,7 +28,7 @@ Nanos ledger_time_at(Nanos monotonic);
 
 // CLOCK_REALTIME as it stands: for time stamps that people read, never for arithmetic on limits.
 Nanos wall_now();
-// The same as of the last tick of the kernel, up to 10 ms ago, at a quarter of the price.
+// The same as of the last tick of the kernel, up to 10 ms ago; does not read the counter, so it is cheaper.
 Nanos wall_now_coarse();
 
 // RFC 3339 in UTC with milliseconds: "2026-01-31T23:59:59.123Z".
