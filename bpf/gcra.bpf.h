@@ -2,8 +2,11 @@
  * The arithmetic of a source: pure, time passed in, no kernel needed. The host compiles it too: its tests
  * compare it with exact fractions, and userspace reads the tables with it.
  *
- * Times are unsigned 64-bit ticks of 1/256 ns that wrap every 2.3 years of uptime; only differences are
- * looked at.
+ * An arrival time counts in units of its limit: a packet takes 256 of them or 1, a byte 1, so what is charged
+ * is a whole number and no rate loses a fraction; only the clock is rounded, down, each time anew. Times are
+ * 40 bits wide and wrap; only differences are looked at. A source that was silent for a whole turn (hours for
+ * packets, a quarter of an hour at 10 Gbit/s for bytes) may, with a probability of burst/2^40, find a part of
+ * its burst spent.
  */
 #pragma once
 
@@ -18,37 +21,45 @@ enum sluice_charge {
 	SLUICE_OVER,
 };
 
-static __always_inline __u64 sluice_ticks(__u64 ns)
+/* `now` as the upper bits of a word of this limit. Exact to one unit for nine years of uptime. */
+static __always_inline __u64 sluice_time(const struct sluice_limit *limit, __u64 now_ns)
 {
-	return ns << SLUICE_TICK_SHIFT;
+	const __u64 low = now_ns & ((1u << 27) - 1);
+	const __u64 scaled = (now_ns >> 27) * limit->multiplier + ((low * limit->multiplier) >> 27);
+
+	return scaled >> (limit->shift & 63) << SLUICE_TAG_BITS;
 }
 
-/* The time that `units` packets or bytes take at the limit's rate, rounded up. 1 ≤ units ≤ 2^17. */
-static __always_inline __u64 sluice_cost(const struct sluice_limit *limit, __u64 units)
+/* What `count` packets or bytes take from the allowance. count ≤ 2^17. */
+static __always_inline __u64 sluice_cost(const struct sluice_limit *limit, __u64 count)
 {
-	return ((units * limit->interval - 1) >> limit->shift) + 1;
+	return count * limit->unit << SLUICE_TAG_BITS;
 }
+
+/* Contended charges may overshoot the depth by this much: 2^20 units. */
+#define SLUICE_OVERSHOOT (1ull << (SLUICE_TAG_BITS + 20))
 
 /*
- * How far an arrival time runs ahead of now: 0 for a source at its full allowance. A time further ahead than
- * any charge leaves it is one that wrapped while no one looked (its source was silent for a year): full
- * allowance as well.
+ * How far a word's time runs ahead of now: 0 for a source at its full allowance. A time further ahead than
+ * any charge leaves it is one that wrapped while no one looked: full allowance as well.
  */
-static __always_inline __u64 sluice_ahead(__u64 tat, __u64 now, __u64 depth)
+static __always_inline __u64 sluice_ahead(__u64 word, __u64 now, __u64 depth)
 {
-	__u64 ahead = tat - now;
+	__u64 ahead = (word & ~SLUICE_TAG_MASK) - now;
 
-	return ahead > 2 * depth ? 0 : ahead;
+	return ahead > depth + SLUICE_OVERSHOOT ? 0 : ahead;
 }
 
 /*
  * Generic cell rate algorithm (ITU-T I.371), exact across CPUs: a charge that is refused changes nothing, and
- * every one that is admitted moves the time by its cost. cost, depth < 2^62. Under contention the fourth try
- * adds without comparing: then a refusal may have been charged once, never an admission for nothing.
+ * every one that is admitted moves the time by its cost. `seen` is the word as it was found, with its
+ * source's tag; depth + cost < 2^63. Under contention the fourth try adds without comparing, and takes back
+ * what was over.
  */
-static __always_inline enum sluice_charge sluice_gcra(__u64 *tat, __u64 now, __u64 cost, __u64 depth)
+static __always_inline enum sluice_charge sluice_gcra(__u64 *word, __u64 seen, __u64 now, __u64 cost,
+						      __u64 depth)
 {
-	__u64 seen = *(volatile __u64 *)tat;
+	const __u64 tag = seen & SLUICE_TAG_MASK;
 
 	for (int attempt = 0; attempt < 3; attempt++) {
 		__u64 ahead = sluice_ahead(seen, now, depth);
@@ -56,38 +67,49 @@ static __always_inline enum sluice_charge sluice_gcra(__u64 *tat, __u64 now, __u
 
 		if (ahead + cost > depth)
 			return SLUICE_OVER;
-		found = __sync_val_compare_and_swap(tat, seen, now + ahead + cost);
+		found = __sync_val_compare_and_swap(word, seen, (now + ahead + cost) | tag);
 		if (found == seen)
 			return SLUICE_WITHIN;
+		if ((found & SLUICE_TAG_MASK) != tag)
+			return SLUICE_WITHIN; /* the entry went to another source: see sluice_claim() */
 		seen = found;
 	}
-	seen = __sync_fetch_and_add(tat, cost);
-	return sluice_ahead(seen, now, depth) + cost > depth ? SLUICE_OVER : SLUICE_WITHIN;
+	seen = __sync_fetch_and_add(word, cost);
+	if (sluice_ahead(seen, now, depth) + cost <= depth)
+		return SLUICE_WITHIN;
+	__sync_fetch_and_add(word, -cost);
+	return SLUICE_OVER;
 }
 
 /*
- * Counts one drop and returns how many fell into the window that began with the first of them. The word is
- * the window's end with its low 24 bits (65 µs) given to the count, so it orders like an arrival time when a
- * set looks for a victim. Contended, a drop may go uncounted; the next ones count.
+ * Drops of a source, for the ban rule: 20 bits of time in 256ths of the span, 20 of count, the tag. Below the
+ * time there is room for the count because the limit's units are 2^20 times finer than its time is looked at;
+ * so the word orders like any other when a set looks for a victim.
  */
-#define SLUICE_DROPS_MASK 0xffffffull
+#define SLUICE_DROPS_ONE  (1ull << SLUICE_TAG_BITS)
+#define SLUICE_DROPS_BITS 20
+#define SLUICE_DROPS_TIME (~0ull << (SLUICE_TAG_BITS + SLUICE_DROPS_BITS))
+#define SLUICE_DROPS_MASK ((1ull << SLUICE_DROPS_BITS) - 1)
 
-static __always_inline __u32 sluice_ban_count(__u64 *word, __u64 now, __u64 within)
+/* The word of a source's first drop in a span that begins now. */
+static __always_inline __u64 sluice_first_drop(__u64 tag, __u64 now, __u64 span)
 {
-	__u64 seen = *(volatile __u64 *)word;
-	__u64 left = (seen & ~SLUICE_DROPS_MASK) - now;
-	__u64 next = left && left <= within ? seen + 1 : ((now + within) & ~SLUICE_DROPS_MASK) + 1;
+	return (((now + span) & SLUICE_DROPS_TIME) + SLUICE_DROPS_ONE) | tag;
+}
+
+/* Counts one drop and returns how many fell into the span that began with the first of them. Contended, a
+ * drop may go uncounted; the next ones count. */
+static __always_inline __u32 sluice_count_one_drop(__u64 *word, __u64 seen, __u64 now, __u64 span)
+{
+	__u64 left = (seen & SLUICE_DROPS_TIME) - (now & SLUICE_DROPS_TIME);
+	__u64 next = left && left <= span ? seen + SLUICE_DROPS_ONE
+					  : sluice_first_drop(seen & SLUICE_TAG_MASK, now, span);
 
 	__sync_val_compare_and_swap(word, seen, next);
-	return (__u32)(next & SLUICE_DROPS_MASK);
+	return (__u32)(next >> SLUICE_TAG_BITS & SLUICE_DROPS_MASK);
 }
 
 /* --- keyed hash --- */
-
-struct sluice_hash {
-	__u64 set; /* which set */
-	__u64 tag; /* which source in it */
-};
 
 /* Finaliser of MurmurHash3: a bijection that spreads every bit over all. */
 static __always_inline __u64 sluice_mix(__u64 x)
@@ -110,22 +132,17 @@ static __always_inline __u64 sluice_nh(const struct sluice_address *address, con
 	return a * b + c * d + key[2];
 }
 
-/* Twice with independent keys: two sources share set and tag with probability 2^-64, so no source pays for
- * another. */
-static __always_inline struct sluice_hash sluice_hash_source(const struct sluice_address *source,
-							     const __u64 *key)
+/* The low bits choose the set, the top bits are the tag. */
+static __always_inline __u64 sluice_hash_source(const struct sluice_address *source, const __u64 *key)
 {
-	struct sluice_hash hash = {
-	    .set = sluice_mix(sluice_nh(source, key)),
-	    .tag = sluice_mix(sluice_nh(source, key + 3)),
-	};
-
-	return hash;
+	return sluice_mix(sluice_nh(source, key));
 }
 
-static __always_inline __u64 sluice_tag(__u64 hash_tag, __u64 salt, __u32 slot)
+/* 21 bits of the hash that do not choose the set: two given sources share set and tag with probability 2^-38.
+ */
+static __always_inline __u64 sluice_tag(__u64 hash, __u64 salt, __u32 slot)
 {
-	return ((hash_tag ^ salt) & ~7ull) | slot;
+	return (((hash ^ salt) >> (64 - SLUICE_TAG_BITS)) & ~7ull) | slot;
 }
 
 static __always_inline __u64 sluice_ban_hash(const struct sluice_ban_key *ban, const __u64 *key)

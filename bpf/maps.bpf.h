@@ -7,7 +7,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#include "sluice_abi.h"
+#include "packet.bpf.h"
 
 /*
  * Slot → a policy. Userspace fills the slot that is not in force, then moves control.active. No packet is
@@ -52,12 +52,12 @@ struct {
 /*
  * Hash of the source → a set of arrival times. The program writes, userspace reads. Never full: see
  * sluice_claim(). Mapped to userspace also because only then the kernel aligns it to a page, and each set to
- * its two cache lines.
+ * its cache line.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1 << 18);
+	__uint(max_entries, 1 << 17);
 	__type(key, __u32);
 	__type(value, struct sluice_set);
 } sources SEC(".maps");
@@ -93,6 +93,34 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } ban_filter SEC(".maps");
+
+/* Now, as the upper bits of a word of each limit. */
+struct sluice_times {
+	__u64 word[SLUICE_LIMITS_MAX];
+};
+
+struct sluice_clock {
+	__u64 tick; /* jiffies, when the rest was reckoned */
+	__u64 generation;
+	__u64 now_ns;
+	struct sluice_times now[2]; /* by scope */
+};
+
+/* The packet stands here and not on the stack also because the verifier then need not follow the rest of the
+ * walk once for every shape of packet. */
+struct sluice_scratch {
+	struct sluice_clock clock;
+	struct sluice_packet packet;
+};
+
+/* 0 → what this CPU remembers from one packet to the next, and the packet at hand. The program's own; not
+ * pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sluice_scratch);
+} scratch SEC(".maps");
 
 /* 0 → this CPU's counters on this interface. The program writes, userspace sums. */
 struct {

@@ -16,7 +16,7 @@
 #endif
 
 #define SLUICE_ABI_MAGIC   0x736c7563u /* "sluc" */
-#define SLUICE_ABI_VERSION 1u
+#define SLUICE_ABI_VERSION 2u
 
 /*
  * Why a packet got its verdict: X(SYMBOL, name, verdict, description). Each packet counts under exactly one
@@ -103,14 +103,15 @@ struct sluice_prefix_set {
 struct sluice_limit {
 	__u64
 	    salt; /* identity of the limit, mixed into its tags: another limit never reads this one's times */
-	__u64 interval; /* time of one packet or byte, in SLUICE_TICKS_PER_NS-ths of a ns, shifted left by
-			   `shift` */
-	__u64 depth;	/* time of a whole burst, in ticks */
-	__u32 shift;
+	__u64 depth;	  /* a whole burst, as the upper bits of a word */
+	__u64 multiplier; /* units a nanosecond, times 2^(27 + shift): see sluice_time() */
+	__u16 unit;	  /* units a packet or byte takes */
+	__u8 shift;
+	__u8 scale; /* log2 of depth, less 16: brings the slack of limits of different depth to one measure */
 	__u8 count; /* one bit of enum sluice_count */
 	__u8 shadow;
-	__u8 scale; /* log2 of depth, less 16: brings the slack of limits of different depth to one measure */
 	__u8 reason; /* enum sluice_reason */
+	__u8 reserved;
 };
 
 /* A limit keeps its slot from one generation to the next, so its arrival times stay valid. */
@@ -143,19 +144,17 @@ struct sluice_fences {
 
 /* --- sources --- */
 
-#define SLUICE_WAYS	    8
-#define SLUICE_TICKS_PER_NS 256 /* arrival times are kept to 1/256 ns, so that no rate loses its fraction */
-#define SLUICE_TICK_SHIFT   8
+#define SLUICE_WAYS	8
+#define SLUICE_TAG_BITS 24
+#define SLUICE_TAG_MASK ((1ull << SLUICE_TAG_BITS) - 1)
 
-/* One arrival time of one source for one limit. Zero is an entry never used. */
-struct sluice_entry {
-	__u64 tag; /* keyed hash of the source and the limit; the low three bits are the limit's slot */
-	__u64 tat; /* theoretical arrival time, in ticks; slot 7: see sluice_ban_count() */
-};
-
-/* Two cache lines. */
+/*
+ * One cache line. An entry is one word: in its upper 40 bits the arrival time of one source for one limit, in
+ * units of that limit; in the lower 24 its tag: a keyed hash of source and limit, with the limit's slot in
+ * the low three bits. Time and tag change together, in one compare-and-swap.
+ */
 struct sluice_set {
-	struct sluice_entry entry[SLUICE_WAYS];
+	__u64 entry[SLUICE_WAYS];
 };
 
 /* --- bans --- */
@@ -184,7 +183,7 @@ struct sluice_ban {
 
 /* --- shared by all generations --- */
 
-#define SLUICE_HASH_KEYS 6
+#define SLUICE_HASH_KEYS 3
 
 struct sluice_control {
 	__u32 magic;
@@ -270,10 +269,10 @@ SLUICE_ASSERT(sizeof(struct sluice_limit) == 32);
 SLUICE_ASSERT(sizeof(struct sluice_limit_list) == 272);
 SLUICE_ASSERT(sizeof(struct sluice_policy) == 9024);
 SLUICE_ASSERT(sizeof(struct sluice_fences) == SLUICE_BLOCK_BYTES);
-SLUICE_ASSERT(sizeof(struct sluice_set) == 128);
+SLUICE_ASSERT(sizeof(struct sluice_set) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_ban_key) == 24);
 SLUICE_ASSERT(sizeof(struct sluice_ban) == 88);
-SLUICE_ASSERT(sizeof(struct sluice_control) == 112);
+SLUICE_ASSERT(sizeof(struct sluice_control) == 88);
 SLUICE_ASSERT(sizeof(struct sluice_counters) == 296);
 SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 128);
 SLUICE_ASSERT(sizeof(struct sluice_event) == 64);

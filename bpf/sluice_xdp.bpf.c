@@ -17,7 +17,7 @@ static __always_inline __u32 sluice_look_at(struct sluice_walk *walk)
 {
 	__u32 parsed =
 	    sluice_parse((const void *)(long)walk->ctx->data, (const void *)(long)walk->ctx->data_end,
-			 walk->length_bytes, &walk->packet);
+			 walk->length_bytes, walk->packet);
 	__u32 whole_bytes;
 
 	if (parsed == SLUICE_PARSED_IP)
@@ -26,14 +26,14 @@ static __always_inline __u32 sluice_look_at(struct sluice_walk *walk)
 	if (whole_bytes == walk->length_bytes)
 		return parsed;
 	walk->length_bytes = whole_bytes;
-	walk->packet = (struct sluice_packet){};
-	return sluice_parse_again(walk->ctx, &walk->packet, whole_bytes);
+	*walk->packet = (struct sluice_packet){};
+	return sluice_parse_again(walk->ctx, walk->packet, whole_bytes);
 }
 
 /* Whether the policy speaks of this packet at all. */
 static __always_inline int sluice_is_protected(const struct sluice_walk *walk)
 {
-	const struct sluice_packet *packet = &walk->packet;
+	const struct sluice_packet *packet = walk->packet;
 
 	if (packet->keeps_link)
 		return 0;
@@ -54,87 +54,87 @@ static __always_inline int sluice_is_protected(const struct sluice_walk *walk)
  */
 static __always_inline void sluice_fetch_set(struct sluice_walk *walk)
 {
-	struct sluice_hash hash = sluice_hash_source(&walk->source, walk->control->hash_key);
-	__u32 index = (__u32)hash.set & walk->control->source_set_mask;
+	__u32 index;
 
-	walk->hash_tag = hash.tag;
+	walk->hash = sluice_hash_source(&walk->source, walk->control->hash_key);
+	index = (__u32)walk->hash & walk->control->source_set_mask;
 	walk->set = bpf_map_lookup_elem(&sources, &index);
 	if (walk->set)
-		(void)*(volatile __u64 *)&walk->set->entry[0].tag;
+		(void)*(volatile __u64 *)&walk->set->entry[0];
 }
 
-/* The verdict of one scope's limits. */
-static __always_inline __u32 sluice_ask_limits(struct sluice_walk *walk, __u32 scope, struct sluice_set *set,
-					       __u64 hash_tag)
+static __always_inline struct sluice_judgement sluice_question(const struct sluice_walk *walk, __u64 hash)
 {
-	struct sluice_judgement judgement = {
-	    .hash_tag = hash_tag,
-	    .now = sluice_ticks(walk->now_ns),
-	    .counts = walk->packet.counts,
+	return (struct sluice_judgement){
+	    .hash = hash,
+	    .counts = walk->packet->counts,
 	    .length_bytes = walk->length_bytes,
 	    .limit = SLUICE_LIMIT_NONE,
 	    .would = walk->would,
 	};
-	__u32 reason = sluice_judge_limits(set, &walk->policy->limits[scope], &judgement);
+}
 
-	walk->counters->sources_evicted += judgement.evicted;
-	walk->would = (__u8)judgement.would;
-	if (judgement.limit != SLUICE_LIMIT_NONE) {
-		walk->limit = (__u8)judgement.limit;
+static __always_inline void sluice_take_answer(struct sluice_walk *walk, __u32 scope,
+					       const struct sluice_judgement *judgement)
+{
+	walk->counters->sources_evicted += judgement->evicted;
+	walk->would = (__u8)judgement->would;
+	if (judgement->limit != SLUICE_LIMIT_NONE) {
+		walk->limit = (__u8)judgement->limit;
 		walk->scope = (__u8)scope;
 	}
+}
+
+static __always_inline __u32 sluice_limit_source(struct sluice_walk *walk)
+{
+	struct sluice_policy *policy = walk->policy;
+	struct sluice_limit_list *limits = &policy->limits[SLUICE_SCOPE_SOURCE];
+	struct sluice_times *now = &walk->clock->now[SLUICE_SCOPE_SOURCE];
+	struct sluice_judgement judgement = sluice_question(walk, walk->hash);
+	__u32 reason;
+
+	if (!walk->set)
+		return SLUICE_INTERNAL_ERROR; /* can't be: the mask keeps the index within the table */
+	reason = sluice_judge_limits(walk->set, limits, now, &judgement);
+	sluice_take_answer(walk, SLUICE_SCOPE_SOURCE, &judgement);
+	if (reason != SLUICE_PASSED && policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW) &&
+	    sluice_count_drop(walk->set, limits, now, walk->hash, policy->ban_after) &&
+	    sluice_ban_source(walk, reason))
+		sluice_send_event(walk, SLUICE_EVENT_BAN, reason);
 	return reason;
 }
 
-/* The limits of the source, then those of its prefix. */
-static __always_inline __u32 sluice_limit(struct sluice_walk *walk)
+static __always_inline __u32 sluice_limit_prefix(struct sluice_walk *walk)
 {
 	struct sluice_policy *policy = walk->policy;
-	struct sluice_address prefix;
-	struct sluice_hash hash;
-	struct sluice_set *set;
-	__u32 index, reason;
+	struct sluice_address prefix =
+	    sluice_masked(&walk->packet->source, &policy->prefix_mask[walk->packet->family == SLUICE_IPV6]);
+	struct sluice_judgement judgement =
+	    sluice_question(walk, sluice_hash_source(&prefix, walk->control->hash_key));
+	__u32 index = (__u32)judgement.hash & walk->control->prefix_set_mask;
+	struct sluice_set *set = bpf_map_lookup_elem(&prefixes, &index);
+	__u32 reason;
 
-	if (policy->limits[SLUICE_SCOPE_SOURCE].used) {
-		if (!walk->set)
-			return SLUICE_INTERNAL_ERROR;
-		reason = sluice_ask_limits(walk, SLUICE_SCOPE_SOURCE, walk->set, walk->hash_tag);
-		if (reason != SLUICE_PASSED) {
-			if (policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW) &&
-			    sluice_count_drop(walk->set, &policy->limits[SLUICE_SCOPE_SOURCE], walk->hash_tag,
-					      sluice_ticks(walk->now_ns), policy->ban_after) &&
-			    sluice_ban_source(walk, reason))
-				sluice_send_event(walk, SLUICE_EVENT_BAN, reason);
-			return reason;
-		}
-	}
-	if (policy->limits[SLUICE_SCOPE_PREFIX].used) {
-		prefix = sluice_masked(&walk->packet.source,
-				       &policy->prefix_mask[walk->packet.family == SLUICE_IPV6]);
-		hash = sluice_hash_source(&prefix, walk->control->hash_key);
-		index = (__u32)hash.set & walk->control->prefix_set_mask;
-		set = bpf_map_lookup_elem(&prefixes, &index);
-		if (!set)
-			return SLUICE_INTERNAL_ERROR;
-		return sluice_ask_limits(walk, SLUICE_SCOPE_PREFIX, set, hash.tag);
-	}
-	return SLUICE_PASSED;
+	reason = sluice_judge_prefix(set, &policy->limits[SLUICE_SCOPE_PREFIX],
+				     &walk->clock->now[SLUICE_SCOPE_PREFIX], &judgement);
+	sluice_take_answer(walk, SLUICE_SCOPE_PREFIX, &judgement);
+	return reason;
 }
 
 /* Returns the reason of the verdict. */
 static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 {
 	const struct sluice_policy *policy = walk->policy;
-	__u32 parsed;
+	__u32 parsed, reason;
 
 	/* 1. What is it, and is it ours to judge? */
 	parsed = sluice_look_at(walk);
 	if (parsed == SLUICE_PARSED_NOT_IP)
 		return SLUICE_NOT_IP;
 	walk->source =
-	    sluice_masked(&walk->packet.source, &policy->source_mask[walk->packet.family == SLUICE_IPV6]);
+	    sluice_masked(&walk->packet->source, &policy->source_mask[walk->packet->family == SLUICE_IPV6]);
 	if (parsed == SLUICE_PARSED_MALFORMED)
-		return walk->packet.has_source && sluice_in_set(walk, policy->allow, &walk->packet.source)
+		return walk->packet->has_source && sluice_in_set(walk, policy->allow, &walk->packet->source)
 			   ? SLUICE_ALLOWED
 			   : SLUICE_MALFORMED;
 	if (!sluice_is_protected(walk))
@@ -144,36 +144,56 @@ static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 		sluice_fetch_set(walk);
 
 	/* 2. Lists: allow beats everything. */
-	if (sluice_in_set(walk, policy->allow, &walk->packet.source))
+	if (sluice_in_set(walk, policy->allow, &walk->packet->source))
 		return SLUICE_ALLOWED;
-	if (sluice_in_set(walk, policy->deny, &walk->packet.source))
+	if (sluice_in_set(walk, policy->deny, &walk->packet->source))
 		return SLUICE_DENIED;
 
 	/* 3. Bans, asked only while there are any. */
-	walk->now_ns =
-	    policy->flags & SLUICE_POLICY_EXACT_CLOCK ? bpf_ktime_get_ns() : bpf_ktime_get_coarse_ns();
+	sluice_look_at_clock(walk);
 	if (walk->control->bans && sluice_is_banned(walk))
 		return SLUICE_BANNED;
 
-	/* 4. Limits. */
-	return sluice_limit(walk);
+	/* 4. Limits of the source, then of its prefix. */
+	if (policy->limits[SLUICE_SCOPE_SOURCE].used) {
+		reason = sluice_limit_source(walk);
+		if (reason != SLUICE_PASSED)
+			return reason;
+	}
+	return policy->limits[SLUICE_SCOPE_PREFIX].used ? sluice_limit_prefix(walk) : SLUICE_PASSED;
+}
+
+/* False only if the maps are not there, which can't be: arrays have their first entry. */
+static __always_inline int sluice_begin(struct sluice_walk *walk, struct xdp_md *ctx)
+{
+	struct sluice_scratch *own;
+	__u32 first = 0;
+
+	*walk = (struct sluice_walk){.ctx = ctx, .limit = SLUICE_LIMIT_NONE, .would = SLUICE_PASSED};
+	walk->counters = bpf_map_lookup_elem(&counters, &first);
+	walk->control = bpf_map_lookup_elem(&control, &first);
+	own = bpf_map_lookup_elem(&scratch, &first);
+	if (!walk->counters || !walk->control || !own)
+		return 0;
+	walk->clock = &own->clock;
+	walk->packet = &own->packet;
+	*walk->packet = (struct sluice_packet){};
+	walk->length_bytes = ctx->data_end - ctx->data;
+
+	/* Which policy is in force is read once, so the whole walk sees one generation. */
+	walk->slot = *(volatile __u32 *)&walk->control->active - 1;
+	walk->policy = bpf_map_lookup_elem(&policies, &walk->slot);
+	return 1;
 }
 
 SEC("xdp.frags")
 int sluice_xdp(struct xdp_md *ctx)
 {
-	struct sluice_walk walk = {.ctx = ctx, .limit = SLUICE_LIMIT_NONE, .would = SLUICE_PASSED};
-	__u32 first = 0, reason = SLUICE_UNPROTECTED;
+	struct sluice_walk walk;
+	__u32 reason = SLUICE_UNPROTECTED;
 
-	walk.counters = bpf_map_lookup_elem(&counters, &first);
-	walk.control = bpf_map_lookup_elem(&control, &first);
-	if (!walk.counters || !walk.control)
-		return XDP_PASS; /* can't be: arrays have their first entry */
-	walk.length_bytes = ctx->data_end - ctx->data;
-
-	/* Which policy is in force is read once, so the whole walk sees one generation. */
-	walk.slot = *(volatile __u32 *)&walk.control->active - 1;
-	walk.policy = bpf_map_lookup_elem(&policies, &walk.slot);
+	if (!sluice_begin(&walk, ctx))
+		return XDP_PASS;
 	if (walk.policy && walk.policy->flags & SLUICE_POLICY_JUDGE)
 		reason = sluice_judge(&walk);
 	return sluice_finish(&walk, reason);

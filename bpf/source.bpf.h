@@ -15,11 +15,11 @@ struct sluice_walk {
 	struct sluice_policy *policy;
 	struct sluice_control *control;
 	struct sluice_counters *counters;
-	struct sluice_packet packet;
+	struct sluice_packet *packet;
+	struct sluice_clock *clock;   /* set once it is needed */
 	struct sluice_address source; /* masked to the policy's source prefix */
 	struct sluice_set *set;	      /* of the source, once fetched */
-	__u64 hash_tag;		      /* likewise */
-	__u64 now_ns;		      /* read once */
+	__u64 hash;		      /* likewise */
 	__u32 length_bytes;
 	__u8 scope;  /* of `limit` */
 	__u8 limit;  /* that the packet was over, or SLUICE_LIMIT_NONE */
@@ -72,21 +72,49 @@ static __noinline int sluice_search_set(__u32 slot, const struct sluice_prefix_s
 static __always_inline int sluice_in_set(const struct sluice_walk *walk, const struct sluice_prefix_set *sets,
 					 struct sluice_address *address)
 {
-	if (walk->packet.family == SLUICE_IPV4)
+	if (walk->packet->family == SLUICE_IPV4)
 		return sets[SLUICE_IPV4].depth &&
 		       sluice_search_set(walk->slot, &sets[SLUICE_IPV4], address, 1);
 	return sets[SLUICE_IPV6].depth && sluice_search_set(walk->slot, &sets[SLUICE_IPV6], address, 0);
 }
 
+/* --- time --- */
+
+static __noinline void sluice_set_clock(struct sluice_clock *clock, const struct sluice_control *control,
+					const struct sluice_policy *policy, __u64 tick)
+{
+	clock->tick = tick;
+	clock->generation = policy->generation;
+	clock->now_ns = policy->flags & SLUICE_POLICY_EXACT_CLOCK
+			    ? bpf_ktime_get_ns()
+			    : tick * control->tick_ns + control->tick_offset_ns;
+	for (__u32 slot = 0; slot < SLUICE_LIMITS_MAX; slot++)
+		for (__u32 scope = 0; scope < 2; scope++)
+			clock->now[scope].word[slot] =
+			    sluice_time(&policy->limits[scope].limit[slot], clock->now_ns);
+}
+
+/* The time of the last tick costs no call, and what it is to each limit is reckoned once a tick. */
+static __always_inline void sluice_look_at_clock(struct sluice_walk *walk)
+{
+	const struct sluice_policy *policy = walk->policy;
+	__u64 tick = bpf_jiffies64();
+
+	if (walk->clock->tick != tick || walk->clock->generation != policy->generation ||
+	    policy->flags & SLUICE_POLICY_EXACT_CLOCK)
+		sluice_set_clock(walk->clock, walk->control, policy, tick);
+}
+
 /* --- arrival times --- */
 
-/* Free ways are taken from the first on, so most entries are found in the set's first cache line. */
-static __always_inline struct sluice_entry *sluice_find(struct sluice_set *set, __u64 tag)
+static __always_inline __u64 *sluice_find(struct sluice_set *set, __u64 tag, __u64 *seen)
 {
 #pragma unroll
-	for (int way = 0; way < SLUICE_WAYS; way++)
-		if (set->entry[way].tag == tag)
+	for (int way = 0; way < SLUICE_WAYS; way++) {
+		*seen = *(volatile __u64 *)&set->entry[way];
+		if ((*seen & SLUICE_TAG_MASK) == tag)
 			return &set->entry[way];
+	}
 	return 0;
 }
 
@@ -97,44 +125,42 @@ enum sluice_claimed {
 };
 
 /*
- * Gives the tag an entry with arrival time `tat`: one whose source is back at its full allowance, else the
- * one nearest to it, measured by the depth of its limit. If the entry is lost the packet goes uncharged, as
- * it may when two CPUs meet a new source at once: at most one packet per CPU and new source. A charge that is
- * under way on the victim in the same instant may land on the newcomer: at most one packet's time.
+ * Puts a word in place of one whose source is back at its full allowance, else of the one nearest to it,
+ * measured by the depth of its limit. If the place is lost the packet goes uncharged, as it may when two CPUs
+ * meet a new source at once: at most one packet per CPU and new source.
  */
-static __always_inline enum sluice_claimed
-sluice_claim(struct sluice_set *set, const struct sluice_limit_list *limits, __u64 tag, __u64 tat, __u64 now)
+static __always_inline enum sluice_claimed sluice_claim(struct sluice_set *set,
+							const struct sluice_limit_list *limits,
+							const struct sluice_times *now, __u64 word)
 {
-	__u64 least = ~0ull, old, victim = 0;
-	struct sluice_entry *entry;
+	__u64 least = ~0ull, old = 0;
+	__u32 victim = 0;
 
 	/* Unrolled: 6.1 refuses a loop that the compiler lays out so that it falls through into its own head.
 	 */
 #pragma unroll
-	for (__u64 way = 0; way < SLUICE_WAYS; way++) {
-		const struct sluice_limit *limit =
-		    &limits->limit[set->entry[way].tag & (SLUICE_LIMITS_MAX - 1)];
-		__u64 ahead = sluice_ahead(set->entry[way].tat, now, limit->depth) >> (limit->scale & 63);
+	for (__u32 way = 0; way < SLUICE_WAYS; way++) {
+		__u64 seen = *(volatile __u64 *)&set->entry[way];
+		__u32 slot = seen & (SLUICE_LIMITS_MAX - 1);
+		const struct sluice_limit *limit = &limits->limit[slot];
+		__u64 ahead = sluice_ahead(seen, now->word[slot], limit->depth) >> (limit->scale & 63);
 
 		if (ahead < least) {
 			least = ahead;
+			old = seen;
 			victim = way;
 		}
 		if (!ahead)
 			break;
 	}
-	entry = &set->entry[victim & (SLUICE_WAYS - 1)];
-	old = entry->tag;
-	if (__sync_val_compare_and_swap(&entry->tag, old, tag) != old)
+	if (__sync_val_compare_and_swap(&set->entry[victim & (SLUICE_WAYS - 1)], old, word) != old)
 		return SLUICE_CLAIM_LOST;
-	*(volatile __u64 *)&entry->tat = tat;
 	return least ? SLUICE_CLAIM_EVICTED : SLUICE_CLAIM_FREE;
 }
 
 /* One judgement by the limits of one scope, asked and answered. */
 struct sluice_judgement {
-	__u64 hash_tag;
-	__u64 now; /* ticks */
+	__u64 hash;
 	__u32 counts;
 	__u32 length_bytes;
 	__u32 evicted; /* out: entries taken from sources not yet back at their full allowance */
@@ -147,29 +173,27 @@ struct sluice_judgement {
  * PASSED, or the reason of the first limit the packet is over. Limits stand from narrow to wide, so what a
  * narrow one refuses is not charged to the wide ones: a UDP flood does not eat the same source's TCP.
  */
-__noinline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit_list *limits,
-				     struct sluice_judgement *judgement)
+static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit_list *limits,
+						 struct sluice_times *now, struct sluice_judgement *judgement)
 {
-	if (!set || !limits || !judgement)
-		return SLUICE_INTERNAL_ERROR;
 	for (__u32 i = 0; i < SLUICE_LIMITS_MAX; i++) {
 		__u32 slot = limits->order[i] & (SLUICE_LIMITS_MAX - 1);
 		const struct sluice_limit *limit = &limits->limit[slot];
-		__u64 tag, cost, now = judgement->now;
-		struct sluice_entry *entry;
+		__u64 tag, cost, seen, *entry;
 
 		if (i >= limits->used)
 			break;
 		if (!(limit->count & judgement->counts))
 			continue;
 		cost = sluice_cost(limit, limit->count == SLUICE_COUNT_BYTES ? judgement->length_bytes : 1);
-		tag = sluice_tag(judgement->hash_tag, limit->salt, slot);
-		entry = sluice_find(set, tag);
+		tag = sluice_tag(judgement->hash, limit->salt, slot);
+		entry = sluice_find(set, tag, &seen);
 		if (entry) {
-			if (sluice_gcra(&entry->tat, now, cost, limit->depth) == SLUICE_WITHIN)
+			if (sluice_gcra(entry, seen, now->word[slot], cost, limit->depth) == SLUICE_WITHIN)
 				continue;
 		} else if (cost <= limit->depth) {
-			if (sluice_claim(set, limits, tag, now + cost, now) == SLUICE_CLAIM_EVICTED)
+			if (sluice_claim(set, limits, now, (now->word[slot] + cost) | tag) ==
+			    SLUICE_CLAIM_EVICTED)
 				judgement->evicted++;
 			continue;
 		}
@@ -181,29 +205,38 @@ __noinline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit
 	return SLUICE_PASSED;
 }
 
+/* The same, verified once and by itself. */
+__noinline __u32 sluice_judge_prefix(struct sluice_set *set, struct sluice_limit_list *limits,
+				     struct sluice_times *now, struct sluice_judgement *judgement)
+{
+	if (!set || !limits || !now || !judgement)
+		return SLUICE_INTERNAL_ERROR;
+	return sluice_judge_limits(set, limits, now, judgement);
+}
+
 /* Counts one drop against the source. 1 if that makes `most` in the ban rule's span; the count starts anew
  * then. */
-__noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_list *limits, __u64 hash_tag,
-				   __u64 now, __u32 most)
+__noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_list *limits,
+				   struct sluice_times *now, __u64 hash, __u32 most)
 {
 	const struct sluice_limit *limit;
-	struct sluice_entry *entry;
-	__u64 tag, word = 0;
+	__u64 tag, seen, time, *entry;
 
-	if (!set || !limits)
+	if (!set || !limits || !now)
 		return 0;
 	limit = &limits->limit[SLUICE_BAN_SLOT];
-	tag = sluice_tag(hash_tag, limit->salt, SLUICE_BAN_SLOT);
-	entry = sluice_find(set, tag);
+	time = now->word[SLUICE_BAN_SLOT];
+	tag = sluice_tag(hash, limit->salt, SLUICE_BAN_SLOT);
+	entry = sluice_find(set, tag, &seen);
 	if (entry) {
-		if (sluice_ban_count(&entry->tat, now, limit->depth) < most)
+		if (sluice_count_one_drop(entry, seen, time, limit->depth) < most)
 			return 0;
-		*(volatile __u64 *)&entry->tat = now;
+		*(volatile __u64 *)entry = time | tag;
 		return 1;
 	}
-	if (sluice_ban_count(&word, now, limit->depth) >= most)
+	if (most <= 1)
 		return 1;
-	sluice_claim(set, limits, tag, word, now);
+	sluice_claim(set, limits, now, sluice_first_drop(tag, time, limit->depth));
 	return 0;
 }
 
@@ -221,7 +254,7 @@ static __always_inline struct sluice_address sluice_mask_of(__u32 length)
 
 static __always_inline int sluice_is_banned(struct sluice_walk *walk)
 {
-	const __u8 *lengths = walk->control->ban_lengths[walk->packet.family == SLUICE_IPV6];
+	const __u8 *lengths = walk->control->ban_lengths[walk->packet->family == SLUICE_IPV6];
 
 	for (int i = 0; i < SLUICE_BAN_LENGTHS; i++) {
 		struct sluice_address mask;
@@ -233,15 +266,15 @@ static __always_inline int sluice_is_banned(struct sluice_walk *walk)
 		if (!lengths[i])
 			break;
 		key.length = lengths[i];
-		mask = sluice_mask_of(lengths[i] + (walk->packet.family == SLUICE_IPV4 ? 96 : 0));
-		key.address = sluice_masked(&walk->packet.source, &mask);
+		mask = sluice_mask_of(lengths[i] + (walk->packet->family == SLUICE_IPV4 ? 96 : 0));
+		key.address = sluice_masked(&walk->packet->source, &mask);
 		index =
 		    (__u32)sluice_ban_hash(&key, walk->control->hash_key) & walk->control->ban_filter_mask;
 		standing = bpf_map_lookup_elem(&ban_filter, &index);
 		if (!standing || !*standing)
 			continue;
 		ban = bpf_map_lookup_elem(&bans, &key);
-		if (!ban || ban->expires_ns <= walk->now_ns)
+		if (!ban || ban->expires_ns <= walk->clock->now_ns)
 			continue;
 		__sync_fetch_and_add(&ban->packets, 1);
 		return 1;
@@ -262,14 +295,14 @@ static __noinline int sluice_ban_source(struct sluice_walk *walk, __u32 reason)
 
 	if (sluice_in_set(walk, policy->never_ban, &walk->source))
 		return 0;
-	key.length = policy->source_length[walk->packet.family == SLUICE_IPV6];
-	fresh.expires_ns = walk->now_ns + policy->ban_for_ns;
+	key.length = policy->source_length[walk->packet->family == SLUICE_IPV6];
+	fresh.expires_ns = walk->clock->now_ns + policy->ban_for_ns;
 
 	standing = bpf_map_lookup_elem(&bans, &key);
 	if (standing) {
 		/* It has expired, but userspace has not removed it yet. */
 		old = standing->expires_ns;
-		if (old > walk->now_ns ||
+		if (old > walk->clock->now_ns ||
 		    __sync_val_compare_and_swap(&standing->expires_ns, old, fresh.expires_ns) != old)
 			return 0;
 		standing->packets = 0;

@@ -28,18 +28,18 @@ static __noinline void sluice_send_event(struct sluice_walk *walk, __u32 kind, _
 	*event = (struct sluice_event){
 	    .time_ns = bpf_ktime_get_ns(),
 	    .generation = walk->policy->generation,
-	    .address = walk->packet.source,
+	    .address = walk->packet->source,
 	    .ban_for_ns = kind == SLUICE_EVENT_BAN ? walk->policy->ban_for_ns : 0,
 	    .ifindex = walk->ctx->ingress_ifindex,
 	    .length_bytes = walk->length_bytes,
-	    .destination_port = walk->packet.destination_port,
+	    .destination_port = walk->packet->destination_port,
 	    .kind = (__u8)kind,
 	    .reason = (__u8)reason,
 	    .shadow = walk->shadow,
-	    .protocol = walk->packet.protocol,
+	    .protocol = walk->packet->protocol,
 	    .scope = walk->scope,
 	    .limit = walk->limit,
-	    .ban_length = (__u8)walk->policy->source_length[walk->packet.family == SLUICE_IPV6],
+	    .ban_length = (__u8)walk->policy->source_length[walk->packet->family == SLUICE_IPV6],
 	};
 	bpf_ringbuf_submit(event, 0);
 }
@@ -67,8 +67,8 @@ static __always_inline void sluice_sample_drop(struct sluice_walk *walk, __u32 r
  */
 static __noinline void sluice_note_talker(struct sluice_walk *walk, int dropped)
 {
-	struct sluice_hash hash = sluice_hash_source(&walk->source, walk->control->hash_key);
-	__u32 index = (__u32)hash.set & (SLUICE_TALKER_SETS - 1);
+	__u32 index =
+	    (__u32)sluice_hash_source(&walk->source, walk->control->hash_key) & (SLUICE_TALKER_SETS - 1);
 	struct sluice_talker_set *set = bpf_map_lookup_elem(&talkers, &index);
 	__u64 least = ~0ull;
 	__u32 rarest = 0;
@@ -124,7 +124,7 @@ static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 	walk->shadow = reason == SLUICE_SHADOW;
 	if (sluice_drops(reason) || walk->shadow)
 		sluice_sample_drop(walk, example);
-	if (walk->packet.has_source && counters->talker_in-- == 0)
+	if (walk->packet->has_source && counters->talker_in-- == 0)
 		sluice_note_talker(walk, sluice_drops(reason));
 	return sluice_drops(reason) ? XDP_DROP : XDP_PASS;
 }

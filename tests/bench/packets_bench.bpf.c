@@ -1,67 +1,100 @@
 /*
- * What sluice_xdp is measured against, and what feeds it packets. lru_xdp is the program that nearly everyone
- * builds: the same parser, counters and arithmetic, but one entry of an LRU hash per source. Only the table
- * differs.
+ * What sluice_xdp is measured against, and what feeds it packets. lru_xdp is the walk of sluice_xdp, line by
+ * line, with what nearly everyone builds in place of the table: one entry of an LRU hash per source. The
+ * parser, policy, lists, bans, clock, arithmetic and counters are the same text and the same maps.
  */
-#include "source.bpf.h"
-
-struct lru_bucket {
-    __u64 tat;
-};
+#include "sluice_xdp.bpf.c"
 
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 1 << 21); /* as many as the source table holds */
+    __uint(max_entries, 1 << 20); /* as many as the source table holds */
     __type(key, struct sluice_address);
-    __type(value, struct lru_bucket);
+    __type(value, __u64);
 } lru SEC(".maps");
 
-/* 0 → the limit, the same as in sluice_xdp's policy. */
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(max_entries, 1);
-    __type(key, __u32);
-    __type(value, struct sluice_limit);
-} lru_limit SEC(".maps");
+/* As sluice_limit_source(), by the last of the limits. */
+static __always_inline __u32 lru_limit_source(struct sluice_walk* walk) {
+    struct sluice_limit_list* limits = &walk->policy->limits[SLUICE_SCOPE_SOURCE];
+    __u32 slot = limits->order[(limits->used - 1) & (SLUICE_LIMITS_MAX - 1)] & (SLUICE_LIMITS_MAX - 1);
+    const struct sluice_limit* limit = &limits->limit[slot];
+    __u64 now = walk->clock->now[SLUICE_SCOPE_SOURCE].word[slot];
+    __u64 cost = sluice_cost(limit, 1), fresh = now + cost;
+    __u64* word = bpf_map_lookup_elem(&lru, &walk->source);
 
-__noinline __u32 lru_parse_frame(struct xdp_md* ctx, struct sluice_packet* packet) {
-    if (!packet) return SLUICE_PARSED_MALFORMED;
-    return sluice_parse((const void*)(long)ctx->data, (const void*)(long)ctx->data_end,
-                        (__u32)bpf_xdp_get_buff_len(ctx), packet);
-}
-
-static __always_inline __u32 lru_judge(struct xdp_md* ctx, struct sluice_packet* packet) {
-    struct lru_bucket fresh, *bucket;
-    struct sluice_limit* limit;
-    __u32 first = 0;
-    __u64 now;
-
-    if (lru_parse_frame(ctx, packet) != SLUICE_PARSED_IP) return SLUICE_MALFORMED;
-    limit = bpf_map_lookup_elem(&lru_limit, &first);
-    if (!limit) return SLUICE_INTERNAL_ERROR;
-    now = sluice_ticks(bpf_ktime_get_coarse_ns());
-    bucket = bpf_map_lookup_elem(&lru, &packet->source);
-    if (!bucket) {
-        fresh.tat = now + limit->interval;
-        bpf_map_update_elem(&lru, &packet->source, &fresh, BPF_NOEXIST);
+    if (!word) {
+        bpf_map_update_elem(&lru, &walk->source, &fresh, BPF_NOEXIST);
         return SLUICE_PASSED;
     }
-    return sluice_gcra(&bucket->tat, now, sluice_cost(limit, 1), limit->depth) == SLUICE_WITHIN
+    return sluice_gcra(word, *(volatile __u64*)word, now, cost, limit->depth) == SLUICE_WITHIN
                ? SLUICE_PASSED
-               : SLUICE_LIMIT_PACKETS;
+               : limit->reason;
+}
+
+/* As sluice_judge(). */
+static __always_inline __u32 lru_judge(struct sluice_walk* walk) {
+    const struct sluice_policy* policy = walk->policy;
+    __u32 parsed = sluice_look_at(walk);
+
+    if (parsed == SLUICE_PARSED_NOT_IP) return SLUICE_NOT_IP;
+    walk->source =
+        sluice_masked(&walk->packet->source, &policy->source_mask[walk->packet->family == SLUICE_IPV6]);
+    if (parsed == SLUICE_PARSED_MALFORMED) return SLUICE_MALFORMED;
+    if (!sluice_is_protected(walk)) return SLUICE_UNPROTECTED;
+    if (sluice_in_set(walk, policy->allow, &walk->packet->source)) return SLUICE_ALLOWED;
+    if (sluice_in_set(walk, policy->deny, &walk->packet->source)) return SLUICE_DENIED;
+    sluice_look_at_clock(walk);
+    if (walk->control->bans && sluice_is_banned(walk)) return SLUICE_BANNED;
+    return lru_limit_source(walk);
 }
 
 SEC("xdp.frags")
 int lru_xdp(struct xdp_md* ctx) {
-    struct sluice_packet packet = {};
-    struct sluice_counters* count;
-    __u32 first = 0, reason = lru_judge(ctx, &packet) & 15;
+    struct sluice_walk walk;
 
-    count = bpf_map_lookup_elem(&counters, &first);
-    if (!count) return XDP_PASS;
-    count->reason[reason].packets++;
-    count->reason[reason].bytes += (__u32)bpf_xdp_get_buff_len(ctx);
-    return reason == SLUICE_LIMIT_PACKETS ? XDP_DROP : XDP_PASS;
+    if (!sluice_begin(&walk, ctx)) return XDP_PASS;
+    return sluice_finish(&walk, walk.policy ? lru_judge(&walk) : SLUICE_UNPROTECTED);
+}
+
+/* --- the walk, cut off after each stage: what a stage costs is the difference to the one before --- */
+
+SEC("xdp.frags")
+int count_xdp(struct xdp_md* ctx) {
+    struct sluice_walk walk;
+
+    if (!sluice_begin(&walk, ctx)) return XDP_PASS;
+    return sluice_finish(&walk, SLUICE_UNPROTECTED);
+}
+
+SEC("xdp.frags")
+int parse_xdp(struct xdp_md* ctx) {
+    struct sluice_walk walk;
+
+    if (!sluice_begin(&walk, ctx)) return XDP_PASS;
+    return sluice_finish(&walk, sluice_look_at(&walk) == SLUICE_PARSED_IP && walk.policy &&
+                                        sluice_is_protected(&walk)
+                                    ? SLUICE_PASSED
+                                    : SLUICE_UNPROTECTED);
+}
+
+static __always_inline __u32 lists_judge(struct sluice_walk* walk) {
+    const struct sluice_policy* policy = walk->policy;
+
+    if (!policy || sluice_look_at(walk) != SLUICE_PARSED_IP || !sluice_is_protected(walk))
+        return SLUICE_UNPROTECTED;
+    walk->source =
+        sluice_masked(&walk->packet->source, &policy->source_mask[walk->packet->family == SLUICE_IPV6]);
+    if (sluice_in_set(walk, policy->allow, &walk->packet->source)) return SLUICE_ALLOWED;
+    if (sluice_in_set(walk, policy->deny, &walk->packet->source)) return SLUICE_DENIED;
+    sluice_look_at_clock(walk);
+    return walk->control->bans && sluice_is_banned(walk) ? SLUICE_BANNED : SLUICE_PASSED;
+}
+
+SEC("xdp.frags")
+int lists_xdp(struct xdp_md* ctx) {
+    struct sluice_walk walk;
+
+    if (!sluice_begin(&walk, ctx)) return XDP_PASS;
+    return sluice_finish(&walk, lists_judge(&walk));
 }
 
 SEC("xdp.frags")
@@ -118,5 +151,3 @@ int flood_xdp(struct xdp_md* ctx) {
 
     return ifindex ? bpf_redirect(ifindex, 0) : XDP_DROP;
 }
-
-char LICENSE[] SEC("license") = "GPL";

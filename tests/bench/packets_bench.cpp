@@ -49,14 +49,34 @@ std::vector<std::uint8_t> udp_frame() {
     return frame;
 }
 
+struct Sluice;
+
+struct Case {
+    std::string name;
+    std::uint32_t mask;  // sources are drawn from [first, first + mask]
+    std::uint32_t first;
+    std::function<void(const Sluice&)> prepare;
+    bool lru = false;
+    bool stages = false;
+    unsigned verdict = XDP_PASS;
+};
+
 struct Bench {
     packets_bench* skeleton = nullptr;
     std::uint64_t* range = nullptr;
     MappedMemory memory;
 
-    explicit Bench() {
-        skeleton = packets_bench__open_and_load();
-        if (skeleton == nullptr) fail("load", errno);
+    // The programs read the policy and count in the maps of `shared`, if given.
+    explicit Bench(const SharedMaps* shared = nullptr) {
+        skeleton = packets_bench__open();
+        if (skeleton == nullptr) fail("open", errno);
+        if (shared != nullptr)
+            for (const auto& map : SharedMaps::all()) {
+                bpf_map* const used = bpf_object__find_map_by_name(skeleton->obj, map.name);
+                if (const int error = bpf_map__reuse_fd(used, (shared->*map.fd).get()))
+                    fail(map.name, -error);
+            }
+        if (const int error = packets_bench__load(skeleton)) fail("load", -error);
         auto mapped = MappedMemory::of_map(bpf_map__fd(skeleton->maps.source_range), 32, "source_range");
         if (!mapped) fail("map source_range", EINVAL);
         memory = std::move(*mapped);
@@ -66,20 +86,20 @@ struct Bench {
     Bench(const Bench&) = delete;
     Bench& operator=(const Bench&) = delete;
 
-    // Nanoseconds a packet with sources drawn from [first, first + mask], ended by `subject`.
-    double run(int subject, std::uint32_t mask, std::uint32_t first, int packets) const {
+    // Nanoseconds a packet, ended by `subject`; the last one's verdict must be `verdict`.
+    double run(int subject, const Case& one, int packets, unsigned verdict) const {
         const std::uint32_t key = 0;
         if (const int error =
                 bpf_map_update_elem(bpf_map__fd(skeleton->maps.target), &key, &subject, BPF_ANY))
             fail("set target", -error);
-        range[0] = mask;
-        range[1] = first;
+        range[0] = one.mask;
+        range[1] = one.first;
         const auto frame = udp_frame();
         LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
                     .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = packets);
         if (const int error = bpf_prog_test_run_opts(bpf_program__fd(skeleton->progs.front_xdp), &options))
             fail("test run", -error);
-        if (options.retval == XDP_ABORTED) fail("tail call", EINVAL);
+        if (options.retval != verdict) fail("test run: another verdict than expected", EINVAL);
         return options.duration;
     }
 };
@@ -87,15 +107,17 @@ struct Bench {
 struct Sluice {
     UniqueFd program;
     std::unique_ptr<KernelTables> tables;
+    std::unique_ptr<Bench> bench;
 
     Sluice() {
-        auto created = XdpObject::open(SharedMaps{}, -1, {1U << 18, 1U << 14, 1U << 16});
+        auto created = XdpObject::open(SharedMaps{}, -1, {1U << 17, 1U << 14, 1U << 16});
         if (!created || !created->create_maps()) fail("create maps", EINVAL);
         auto maps = created->maps();
         if (!maps || !initialise_control(*maps, created->clock_program()->get())) fail("initialise", EINVAL);
         auto object = XdpObject::open(*maps, -1, {1, 1, 1});
         if (!object || !object->load()) fail("load sluice_xdp", EINVAL);
         program = std::move(*object->program());
+        bench = std::make_unique<Bench>(&*maps);
         tables = std::move(*KernelTables::open(std::move(*maps)));
     }
     void apply(const KernelPolicy& policy) const {
@@ -117,14 +139,6 @@ KernelPolicy usual_policy() {
     return policy;
 }
 
-struct Case {
-    std::string name;
-    std::uint32_t mask;
-    std::uint32_t first;
-    std::function<void(const Sluice&)> prepare;
-    bool lru;
-};
-
 constexpr std::uint32_t kTenNet = 10U << 24;
 
 KernelPolicy with_denied(std::size_t prefixes) {
@@ -142,6 +156,12 @@ KernelPolicy with_denied(std::size_t prefixes) {
 
 std::vector<Case> cases() {
     const auto usual = [](const Sluice& sluice) { sluice.apply(usual_policy()); };
+    const auto one_busy = [](const Sluice& sluice) {
+        KernelPolicy policy = usual_policy();
+        policy.limits.front().rate.count = 500'000'000;  // one source sends all that this processor can
+        policy.limits.front().burst = 1'000'000'000;
+        sluice.apply(policy);
+    };
     const auto two_limits = [](const Sluice& sluice) {
         KernelPolicy policy = usual_policy();
         policy.limits.push_back(
@@ -158,12 +178,12 @@ std::vector<Case> cases() {
         static_cast<void>(sluice.tables->lift(IpPrefix{IpAddress::from_v4({10, 0, 0, 0}), 32}));
     };
     return {
-        {"innocent_hot", 0, kTenNet, usual, true},
+        {"innocent_hot", 0, kTenNet, one_busy, true, true},
         {"innocent_64k", 0xffff, kTenNet, usual, true},
         {"innocent_1m", 0xfffff, kTenNet, usual, true},
         {"innocent_1m_two_limits", 0xfffff, kTenNet, two_limits, false},
         {"innocent_1m_beside_a_ban", 0xfffff, kTenNet + 1, banned, false},
-        {"banned", 0, kTenNet, banned, false},
+        {"banned", 0, kTenNet, banned, false, false, XDP_DROP},
         {"innocent_1m_100k_denied", 0xfffff, kTenNet,
          [=](const Sluice& sluice) {
              unbanned(sluice);
@@ -171,45 +191,40 @@ std::vector<Case> cases() {
          },
          false},
         {"denied_of_1k", 0x1fe00, 64U << 24, [](const Sluice& sluice) { sluice.apply(with_denied(1000)); },
-         false},
+         false, false, XDP_DROP},
         {"denied_of_100k", 0x1fffe00, 64U << 24,
-         [](const Sluice& sluice) { sluice.apply(with_denied(100'000)); }, false},
+         [](const Sluice& sluice) { sluice.apply(with_denied(100'000)); }, false, false, XDP_DROP},
         {"forged_never_seen", 0xffffffff, 0, usual, true},
     };
 }
 
 int run_all(const std::string& only) {
-    const Bench bench;
     const Sluice sluice;
+    const Bench& bench = *sluice.bench;
     const int empty = bpf_program__fd(bench.skeleton->progs.empty_xdp);
     const int lru = bpf_program__fd(bench.skeleton->progs.lru_xdp);
-    {
-        KernelPlanContext context;
-        const KernelPlan plan = make_kernel_plan(usual_policy(), context);
-        const sluice_limit_list& list = plan.policy.limits[0];
-        const auto* packets =
-            std::ranges::find(list.limit, std::uint8_t{SLUICE_COUNT_PACKETS}, &sluice_limit::count);
-        const std::uint32_t first = 0;
-        if (bpf_map_update_elem(bpf_map__fd(bench.skeleton->maps.lru_limit), &first, packets, BPF_ANY) != 0)
-            fail("write lru_limit", errno);
-    }
     nlohmann::json rows = nlohmann::json::array();
     for (const Case& one : cases()) {
         if (!only.empty() && one.name != only) continue;
         one.prepare(sluice);
         std::map<std::string, int> subjects{{"empty", empty}, {"sluice", sluice.program.get()}};
         if (one.lru) subjects.emplace("lru_hash", lru);
+        if (one.stages)
+            for (const auto& [stage, program] : {std::pair{"1_count", bench.skeleton->progs.count_xdp},
+                                                 {"2_parse", bench.skeleton->progs.parse_xdp},
+                                                 {"3_lists_and_clock", bench.skeleton->progs.lists_xdp}})
+                subjects.emplace(std::string{"sluice_to_"} + stage, bpf_program__fd(program));
         // Every source is known before the clock runs; for sources that never repeat, the tables are full.
         for (const auto& [subject, program] : subjects)
             if (subject != "empty")
-                static_cast<void>(bench.run(program, one.mask, one.first, 3 * kPacketsPerRun));
+                static_cast<void>(bench.run(program, one, 3 * kPacketsPerRun, one.verdict));
         std::map<std::string, std::vector<double>> over;
         for (int run = 0; run < kRuns; ++run) {
-            const double baseline = bench.run(empty, one.mask, one.first, kPacketsPerRun);
+            const double baseline = bench.run(empty, one, kPacketsPerRun, XDP_PASS);
             for (const auto& [subject, program] : subjects)
                 over[subject].push_back(
                     subject == "empty" ? baseline
-                                       : bench.run(program, one.mask, one.first, kPacketsPerRun) - baseline);
+                                       : bench.run(program, one, kPacketsPerRun, one.verdict) - baseline);
         }
         for (auto& [subject, values] : over) {
             std::ranges::sort(values);
@@ -263,7 +278,7 @@ int hold(const std::string& subject, const std::string& interface, unsigned ifin
         std::cout << -1 << "\n";
         return bpf_xdp_detach(static_cast<int>(ifindex), 0, nullptr) == 0 ? 0 : 1;
     }
-    auto created = XdpObject::open(SharedMaps{}, -1, {1U << 18, 1U << 14, 1U << 16});
+    auto created = XdpObject::open(SharedMaps{}, -1, {1U << 17, 1U << 14, 1U << 16});
     if (!created || !created->create_maps()) fail("create maps", EINVAL);
     auto maps = created->maps();
     const auto counters = created->counters();

@@ -15,8 +15,8 @@ struct BpfEnforcerOptions {
     std::vector<std::string> interfaces;  // at least one
     XdpMode mode = XdpMode::kAuto;
     // Sizes of what is newly created; adopted maps keep theirs. Rounded up to a power of two.
-    std::uint32_t source_sets = 1U << 18;  // × 128 bytes, 8 arrival times each: 32 MiB hold 2 million
-    std::uint32_t prefix_sets = 1U << 14;  // × 128 bytes: 2 MiB hold 131,072
+    std::uint32_t source_sets = 1U << 17;  // × 64 bytes, 8 arrival times each: 8 MiB hold a million
+    std::uint32_t prefix_sets = 1U << 14;  // × 64 bytes: 1 MiB holds 131,072
     std::uint32_t bans = 1U << 16;         // about 200 bytes each
 };
 

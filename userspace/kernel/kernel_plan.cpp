@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <optional>
 
 #include "kernel/abi_convert.hpp"
+#include "kernel/bpf_arithmetic.hpp"
 #include "kernel/prefix_blocks.hpp"
 
 namespace sluice {
@@ -12,13 +14,14 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-// A burst may last 200 days: times stay far below the 2.3 years after which the program's clock wraps.
 constexpr Nanos kLongestBurst = 200 * kDay;
 // A frame without VLAN tags at the usual MTU. A smaller burst of bytes would refuse such frames for ever.
 constexpr std::uint64_t kFrameBytes = 1514;
-constexpr std::uint64_t kMaxFrameBytes = 1U << 17;  // what sluice_cost() takes
+// Half of an arrival time's 40 bits, less room for comparisons.
+constexpr std::uint64_t kMaxBurst = 1ULL << 37;
 
-constexpr std::uint64_t kMostDrops = (1U << 24) - 2;  // what the ban counter's 24 bits hold
+constexpr std::uint64_t kMostDrops = SLUICE_DROPS_MASK - 1;
+constexpr std::uint64_t kDropSpan = 1ULL << (8 + SLUICE_DROPS_BITS);  // units: 256ths of the span
 
 struct CountKind {
     PacketCount count;
@@ -61,31 +64,33 @@ std::uint8_t scale_of(std::uint64_t depth) {
     return static_cast<std::uint8_t>(bits > 16 ? bits - 16 : 0);
 }
 
-Wide burst_ticks(const PacketLimit& limit) {
-    return Wide{limit.burst} * static_cast<std::uint64_t>(limit.rate.window) * SLUICE_TICKS_PER_NS /
-           limit.rate.count;
+Nanos burst_time(const PacketLimit& limit) {
+    return static_cast<Nanos>(
+        std::min(Wide{limit.burst} * static_cast<std::uint64_t>(limit.rate.window) / limit.rate.count,
+                 Wide{std::numeric_limits<Nanos>::max()}));
+}
+
+// `units` in `time`, as sluice_time() wants it: as many bits as leave its products within 64, and rounded down,
+// so never faster than the policy and slower by less than one part in 2^31.
+void set_pace(sluice_limit& image, Wide units, Nanos time) {
+    const auto scaled = [&](unsigned shift) {
+        return (units << (27 + shift)) / static_cast<std::uint64_t>(time);
+    };
+    unsigned shift = 0;
+    while (shift < 60 && scaled(shift + 1) < Wide{1} << (shift < 24 ? 37 : 32)) ++shift;
+    image.shift = static_cast<std::uint8_t>(shift);
+    image.multiplier = static_cast<std::uint64_t>(scaled(shift));
 }
 
 sluice_limit limit_image(const PacketLimit& limit, std::uint64_t salt) {
     sluice_limit image{};
-    const std::uint64_t units = limit.count == PacketCount::kBytes ? kMaxFrameBytes : 1;
-    // As many fractional bits as let the largest charge fit in 63 bits; rounded up, so never faster than the
-    // policy.
-    const Wide ticks = Wide{static_cast<std::uint64_t>(limit.rate.window)} * SLUICE_TICKS_PER_NS;
-    Wide interval = 0;
-    for (image.shift = 24;; --image.shift) {
-        interval = ((ticks << image.shift) + limit.rate.count - 1) / limit.rate.count;
-        if (interval * units < Wide{1} << 63 || image.shift == 0) break;
-    }
+    // Fine enough that a packet may come a 256th of its interval early or late; a byte's time is short anyway.
+    const bool fine = limit.count != PacketCount::kBytes && limit.burst <= 1U << 20 &&
+                      limit.rate.count <= static_cast<std::uint64_t>(limit.rate.window);
+    image.unit = fine ? 256 : 1;
+    set_pace(image, Wide{limit.rate.count} * image.unit, limit.rate.window);
     image.salt = salt;
-    image.interval = static_cast<std::uint64_t>(interval);
-    const auto cost = [&](Wide n) {
-        return static_cast<std::uint64_t>(((n * interval - 1) >> image.shift) + 1);
-    };
-    // Each packet's cost is rounded up by less than a tick; the frames of one burst of bytes must still fit
-    // in it.
-    image.depth =
-        limit.count == PacketCount::kBytes ? cost(limit.burst) + limit.burst / 14 : limit.burst * cost(1);
+    image.depth = sluice_cost(&image, limit.burst);
     image.count = kind_of(limit.count).bit;
     image.shadow = limit.mode == LimitMode::kShadow;
     image.scale = scale_of(image.depth);
@@ -139,8 +144,7 @@ void plan_limits(const KernelPolicy& policy, const KernelPlanContext& context, K
             list.limit[slot] = limit_image(*limits[i], salts[i]);
             list.order[list.used++] = slot;
             plan.limit_names[scope][slot] = limits[i]->name;
-            const auto depth_ns = static_cast<Nanos>(list.limit[slot].depth >> SLUICE_TICK_SHIFT);
-            if (depth_ns < 2 * context.coarse_tick) image.flags |= SLUICE_POLICY_EXACT_CLOCK;
+            if (burst_time(*limits[i]) < 2 * context.coarse_tick) image.flags |= SLUICE_POLICY_EXACT_CLOCK;
         }
     }
 }
@@ -150,7 +154,8 @@ void plan_ban(const KernelPolicy& policy, const KernelPlanContext& context, slui
     const auto within = static_cast<std::uint64_t>(policy.ban->within);
     sluice_limit& counter = image.limits[0].limit[SLUICE_BAN_SLOT];
     counter.salt = salt_of({0xba, within, context.source_prefix.ipv4, context.source_prefix.ipv6});
-    counter.depth = within << SLUICE_TICK_SHIFT;
+    set_pace(counter, kDropSpan, policy.ban->within);
+    counter.depth = kDropSpan << SLUICE_TAG_BITS;
     counter.scale = scale_of(counter.depth);
     image.ban_after = static_cast<std::uint32_t>(policy.ban->after);
     image.ban_for_ns = static_cast<std::uint64_t>(policy.ban->duration);
@@ -182,7 +187,9 @@ std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
         else if (limit.count == PacketCount::kBytes && limit.burst < kFrameBytes)
             problem(path + ".burst", "is " + std::to_string(limit.burst) + " bytes: less than one frame of " +
                                          std::to_string(kFrameBytes) + " would never let such a frame pass");
-        else if (burst_ticks(limit) >> SLUICE_TICK_SHIFT > Wide{static_cast<std::uint64_t>(kLongestBurst)})
+        else if (limit.burst > kMaxBurst)
+            problem(path + ".burst", "must be at most " + std::to_string(kMaxBurst));
+        else if (burst_time(limit) > kLongestBurst)
             problem(path + ".burst", "takes more than 200 days to refill at this rate");
     }
     if (policy.ban) {

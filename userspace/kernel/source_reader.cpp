@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <tuple>
 
@@ -12,13 +13,9 @@
 namespace sluice {
 namespace {
 
-// How many units fit before the burst is used up. Costs are rounded up one by one, so this may be short by
-// one for bytes; never for packets.
+// How many packets or bytes fit before the burst is used up.
 std::uint64_t available(const sluice_limit& limit, std::uint64_t ahead) {
-    if (ahead >= limit.depth) return 0;
-    if (limit.count != SLUICE_COUNT_BYTES) return (limit.depth - ahead) / sluice_cost(&limit, 1);
-    __extension__ using Wide = unsigned __int128;
-    return static_cast<std::uint64_t>((Wide{limit.depth - ahead} << limit.shift) / limit.interval);
+    return ahead >= limit.depth ? 0 : (limit.depth - ahead) / sluice_cost(&limit, 1);
 }
 
 }  // namespace
@@ -27,14 +24,13 @@ Result<std::vector<LimitState>> read_limits(const SharedMaps& maps, const sluice
                                             const KernelPlan& plan, const IpAddress& address, Nanos now) {
     const sluice_policy& policy = plan.policy;
     const std::size_t family = address.is_v4() ? SLUICE_IPV4 : SLUICE_IPV6;
-    const std::uint64_t ticks = sluice_ticks(static_cast<std::uint64_t>(now));
     std::vector<LimitState> states;
     for (std::size_t scope = 0; scope < 2; ++scope) {
         const bool by_source = scope == 0;
         const sluice_address key =
             masked(to_abi(address), by_source ? policy.source_mask[family] : policy.prefix_mask[family]);
-        const sluice_hash hash = sluice_hash_source(&key, control.hash_key);
-        const std::uint32_t index = static_cast<std::uint32_t>(hash.set) &
+        const std::uint64_t hash = sluice_hash_source(&key, control.hash_key);
+        const std::uint32_t index = static_cast<std::uint32_t>(hash) &
                                     (by_source ? control.source_set_mask : control.prefix_set_mask);
         sluice_set set{};
         const int error = bpf_map_lookup_elem((by_source ? maps.sources : maps.prefixes).get(), &index, &set);
@@ -44,10 +40,12 @@ Result<std::vector<LimitState>> read_limits(const SharedMaps& maps, const sluice
         for (std::uint32_t i = 0; i < list.used; ++i) {
             const std::uint8_t slot = list.order[i];
             const sluice_limit& limit = list.limit[slot];
-            const std::uint64_t tag = sluice_tag(hash.tag, limit.salt, slot);
-            const auto* entry = std::ranges::find(set.entry, tag, &sluice_entry::tag);
+            const std::uint64_t tag = sluice_tag(hash, limit.salt, slot);
+            const auto* entry =
+                std::ranges::find_if(set.entry, [tag](auto word) { return (word & SLUICE_TAG_MASK) == tag; });
+            const std::uint64_t time = sluice_time(&limit, static_cast<std::uint64_t>(now));
             const std::uint64_t ahead =
-                entry == std::end(set.entry) ? 0 : sluice_ahead(entry->tat, ticks, limit.depth);
+                entry == std::end(set.entry) ? 0 : sluice_ahead(*entry, time, limit.depth);
             LimitState state;
             state.name = plan.limit_names[scope][slot];
             const auto mask_bits = [](std::uint64_t word) {
@@ -56,8 +54,7 @@ Result<std::vector<LimitState>> read_limits(const SharedMaps& maps, const sluice
             const sluice_address& mask = by_source ? policy.source_mask[family] : policy.prefix_mask[family];
             const unsigned length = mask_bits(mask.hi) + mask_bits(mask.lo) - (address.is_v4() ? 96 : 0);
             state.key = IpPrefix{address, length}.to_string();
-            state.burst = limit.count == SLUICE_COUNT_BYTES ? available(limit, 0)
-                                                            : limit.depth / sluice_cost(&limit, 1);
+            state.burst = available(limit, 0);
             state.available = available(limit, ahead);
             state.shadow = limit.shadow != 0;
             states.push_back(std::move(state));
@@ -68,14 +65,16 @@ Result<std::vector<LimitState>> read_limits(const SharedMaps& maps, const sluice
 
 std::uint64_t count_entries(const MappedMemory& table, const sluice_limit_list& limits, Nanos now,
                             std::size_t every) {
-    const std::uint64_t ticks = sluice_ticks(static_cast<std::uint64_t>(now));
+    std::array<std::uint64_t, SLUICE_LIMITS_MAX> times{};
+    for (std::size_t slot = 0; slot < times.size(); ++slot)
+        times[slot] = sluice_time(&limits.limit[slot], static_cast<std::uint64_t>(now));
     const auto sets = table.as<sluice_set>();
     std::uint64_t live = 0;
     for (std::size_t i = 0; i < sets.size(); i += every)
-        for (sluice_entry& entry : sets[i].entry) {
-            const std::uint64_t tag = std::atomic_ref{entry.tag}.load(std::memory_order_relaxed);
-            const std::uint64_t tat = std::atomic_ref{entry.tat}.load(std::memory_order_relaxed);
-            live += sluice_ahead(tat, ticks, limits.limit[tag % SLUICE_LIMITS_MAX].depth) != 0;
+        for (auto& entry : sets[i].entry) {
+            const std::uint64_t word = std::atomic_ref{entry}.load(std::memory_order_relaxed);
+            const std::size_t slot = word % SLUICE_LIMITS_MAX;
+            live += sluice_ahead(word, times[slot], limits.limit[slot].depth) != 0;
         }
     return live * every;
 }
