@@ -21,6 +21,9 @@
 #define SLUICE_EXTENSION_DEPTH                                                                               \
 	6 /* IPv6 extension headers (RFC 8200 knows six); a packet with more is malformed */
 
+#define SLUICE_FILLED_FRAME (60 + 4 * SLUICE_VLAN_DEPTH)   /* shorter ones are filled up by the sender */
+#define SLUICE_USUAL_FRAME  (1514 + 4 * SLUICE_VLAN_DEPTH) /* of an MTU of 1500 */
+
 #define sluice_be16(x)                                                                                       \
 	__builtin_bswap16(x) /* Sluice runs on little-endian hosts; cmake/Bpf.cmake builds for them */
 #define sluice_be32(x) __builtin_bswap32(x)
@@ -50,6 +53,7 @@ struct sluice_packet {
 	__u8 keeps_link; /* IPv6 neighbour discovery, from this link: never judged, or the link dies with the
 			    limit */
 	__u8 has_source; /* the address could be read, though what follows may be malformed */
+	__u8 in_doubt;	 /* there may be more of the frame than its linear part */
 };
 
 enum sluice_parsed {
@@ -258,6 +262,10 @@ sluice_parser enum sluice_parsed sluice_parse(const void *data, const void *data
 	if (protocol < 0)
 		return SLUICE_PARSED_MALFORMED;
 
+	/* A packet that ends before its linear part does, by more than short frames are filled up with, or
+	 * with a large one: the frame may go on in other buffers. */
+	packet->in_doubt = frame_bytes > SLUICE_USUAL_FRAME ||
+			   (frame_bytes > SLUICE_FILLED_FRAME && (__u32)(cursor.at - ip) + payload < left);
 	packet->protocol = (__u8)protocol;
 	packet->counts = SLUICE_COUNT_PACKETS | SLUICE_COUNT_BYTES;
 	if (protocol == IPPROTO_UDP)

@@ -20,7 +20,7 @@ static __always_inline __u32 sluice_look_at(struct sluice_walk *walk)
 			 walk->length_bytes, walk->packet);
 	__u32 whole_bytes;
 
-	if (parsed == SLUICE_PARSED_IP)
+	if (parsed == SLUICE_PARSED_IP && !walk->packet->in_doubt)
 		return parsed;
 	whole_bytes = (__u32)bpf_xdp_get_buff_len(walk->ctx);
 	if (whole_bytes == walk->length_bytes)
@@ -196,6 +196,8 @@ int sluice_xdp(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (walk.policy && walk.policy->flags & SLUICE_POLICY_JUDGE)
 		reason = sluice_judge(&walk);
+	else
+		walk.length_bytes = (__u32)bpf_xdp_get_buff_len(ctx);
 	return sluice_finish(&walk, reason);
 }
 
