@@ -31,6 +31,7 @@ class ProgramUnderTest {
     ReasonCounts counts() const;
     KernelTables& tables() { return *tables_; }
     int program() const { return program_.get(); }
+    int counters() const { return counters_.get(); }
     const sluice_counters statistics() const { return *read_counters(counters_.get()); }
 
   private:
