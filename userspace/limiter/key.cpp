@@ -5,6 +5,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -18,6 +19,26 @@ using Length = std::uint32_t;
 
 std::string_view bytes_of(const auto& object) {
     return {reinterpret_cast<const char*>(&object), sizeof object};
+}
+
+// Parts are a few bytes long: a call of memcpy() would cost more than the copy.
+template <class Word>
+char* append_as(char* out, std::string_view part) {
+    const std::size_t last = part.size() - sizeof(Word);
+    Word word;
+    for (std::size_t at = 0; at < last; at += sizeof word) {
+        std::memcpy(&word, part.data() + at, sizeof word);
+        std::memcpy(out + at, &word, sizeof word);
+    }
+    std::memcpy(&word, part.data() + last, sizeof word);  // overlaps the one before
+    std::memcpy(out + last, &word, sizeof word);
+    return out + part.size();
+}
+
+char* append(char* out, std::string_view part) {
+    if (part.size() >= sizeof(std::uint64_t)) return append_as<std::uint64_t>(out, part);
+    if (part.size() >= sizeof(std::uint32_t)) return append_as<std::uint32_t>(out, part);
+    return std::copy(part.begin(), part.end(), out);
 }
 
 }  // namespace
@@ -47,9 +68,7 @@ KeyHash KeyHasher::hash(std::span<const std::string_view> parts) const {
     for (const std::string_view part : parts) {
         const auto length = static_cast<Length>(part.size());
         std::memcpy(end, &length, sizeof length);
-        end += sizeof length;
-        if (!part.empty()) std::memcpy(end, part.data(), part.size());
-        end += part.size();
+        end = append(end + sizeof length, part);
     }
     const XXH128_hash_t hash = XXH3_128bits_withSecret(buffer, total, secret_.data(), secret_.size());
     return {hash.high64, hash.low64};

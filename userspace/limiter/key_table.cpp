@@ -1,95 +1,148 @@
 #include "limiter/key_table.hpp"
 
-#include <algorithm>
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstdlib>
+#include <memory>
 #include <utility>
 
 namespace sluice {
 namespace {
 
-std::uint32_t tag_of(const KeyHash& key) {
-    return static_cast<std::uint32_t>(key.low);
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// Whole huge pages, or nullptr. Longer by one than asked for, because only the caller can align.
+void* map_huge(std::size_t bytes) {
+    void* const mapped = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    auto* const begin = static_cast<char*>(mapped);
+    const std::size_t before = -reinterpret_cast<std::uintptr_t>(begin) % kHugePage;
+    if (before > 0) ::munmap(begin, before);
+    if (before < kHugePage) ::munmap(begin + before + bytes, kHugePage - before);
+    ::madvise(begin + before, bytes, MADV_HUGEPAGE);  // advice: what it says does not matter
+    return begin + before;
 }
 
 }  // namespace
 
-KeyTable::~KeyTable() {
-    for (std::size_t i = 0; i < buckets_.count; ++i) {
-        if (buckets_.array[i].window != nullptr) KeyWindow::destroy(buckets_.array[i].window);
+KeyTable::Places::Places(std::size_t count) {
+    const std::size_t bytes = count * sizeof(KeyWindow);
+    void* memory = nullptr;
+    if (bytes >= kHugePage) {
+        mapped_bytes_ = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+        memory = map_huge(mapped_bytes_);
+    } else {
+        memory = std::aligned_alloc(alignof(KeyWindow), bytes);
+    }
+    if (memory == nullptr) return;
+    windows_ = static_cast<KeyWindow*>(memory);
+    count_ = count;
+    changed.resize(count / kRegion / 64 + 1);
+    std::uninitialized_value_construct_n(windows_, count_);
+}
+
+KeyTable::Places::Places(Places&& other) noexcept
+    : changed(std::move(other.changed)),
+      windows_(std::exchange(other.windows_, nullptr)),
+      count_(std::exchange(other.count_, 0)),
+      mapped_bytes_(other.mapped_bytes_) {}
+
+KeyTable::Places& KeyTable::Places::operator=(Places&& other) noexcept {
+    changed.swap(other.changed);
+    std::swap(windows_, other.windows_);
+    std::swap(count_, other.count_);
+    std::swap(mapped_bytes_, other.mapped_bytes_);
+    return *this;
+}
+
+KeyTable::Places::~Places() {
+    if (windows_ == nullptr) return;
+    std::destroy_n(windows_, count_);
+    if (mapped_bytes_ > 0) {
+        ::munmap(windows_, mapped_bytes_);
+    } else {
+        std::free(windows_);
     }
 }
 
-KeyTable::Bucket* KeyTable::bucket_of(const KeyHash& key) const {
-    if (buckets_.count == 0) return nullptr;
-    const std::uint32_t tag = tag_of(key);
-    const std::size_t mask = buckets_.count - 1;
-    for (std::size_t i = tag & mask;; i = (i + 1) & mask) {
-        Bucket& bucket = buckets_.array[i];
-        if (bucket.window == nullptr) return nullptr;  // at the latest after 7/8 of the buckets
-        if (bucket.tag != tag) continue;
-        // The key, the counts and the first runs lie in up to three cache lines: waited for together, not in
-        // turn.
-        const auto* const block = reinterpret_cast<const char*>(bucket.window);
-        __builtin_prefetch(block + 64);
-        __builtin_prefetch(block + 128);
-        if (bucket.window->key() == key) return &bucket;
-    }
+void KeyTable::prefetch(const KeyHash& key) const {
+    const std::size_t count = place_count_.load(std::memory_order_relaxed);
+    const std::uintptr_t place =
+        first_place_.load(std::memory_order_relaxed) + home(key, count) * sizeof(KeyWindow);
+    // At 70 % full two keys of three stand in the first two of their places, and those next to these come
+    // along: memory is read in pairs of lines.
+    __builtin_prefetch(reinterpret_cast<const void*>(place));
+    __builtin_prefetch(reinterpret_cast<const void*>(place + sizeof(KeyWindow)));
 }
 
 KeyWindow* KeyTable::find(const KeyHash& key) const {
-    const Bucket* bucket = bucket_of(key);
-    return bucket == nullptr ? nullptr : bucket->window;
+    if (places_.size() == 0) return nullptr;
+    // Ends at a free place, at the latest after 7/8 of all.
+    for (std::size_t i = home(key, places_.size());; i = after(i)) {
+        KeyWindow& window = places_[i];
+        if (window.key() == key && !window.vacant()) return &window;
+        if (window.vacant()) return nullptr;
+    }
 }
 
-void KeyTable::insert(KeyWindow* window) {
-    const std::uint32_t tag = tag_of(window->key());
-    const std::size_t mask = buckets_.count - 1;
-    std::size_t i = tag & mask;
-    while (buckets_.array[i].window != nullptr) i = (i + 1) & mask;
-    buckets_.array[i] = {.tag = tag, .expires_s = 0, .window = window};
+KeyWindow& KeyTable::insert(KeyWindow&& window) {
+    std::size_t i = home(window.key(), places_.size());
+    while (!places_[i].vacant()) i = after(i);
     ++size_;
+    return places_[i] = std::move(window);
 }
 
-void KeyTable::replace(KeyWindow* window) {
-    KeyWindow::destroy(std::exchange(bucket_of(window->key())->window, window));
-}
-
-void KeyTable::erase(const KeyHash& key) {
-    erase_bucket(static_cast<std::size_t>(bucket_of(key) - buckets_.array.get()));
-}
-
-// Closes the gap by moving back those behind it that may stand nearer to their place (Knuth 6.4, algorithm
-// R).
-void KeyTable::erase_bucket(std::size_t gap) {
-    KeyWindow::destroy(buckets_.array[gap].window);
-    const std::size_t mask = buckets_.count - 1;
-    for (std::size_t i = (gap + 1) & mask; buckets_.array[i].window != nullptr; i = (i + 1) & mask) {
-        const std::size_t home = buckets_.array[i].tag & mask;
-        if (((i - home) & mask) < ((i - gap) & mask)) continue;
-        buckets_.array[gap] = buckets_.array[i];
+// Closes the gap by moving back those behind it that may stand nearer to their home (Knuth 6.4, algorithm R).
+void KeyTable::erase(std::size_t gap) {
+    if (places_[gap].changed()) --changes_;
+    for (std::size_t i = after(gap); !places_[i].vacant(); i = after(i)) {
+        if (distance(home(places_[i].key(), places_.size()), i) < distance(gap, i)) continue;
+        places_[gap] = std::move(places_[i]);
+        if (places_[gap].changed()) note_changed(gap);
         gap = i;
     }
-    buckets_.array[gap] = {};
+    places_[gap] = KeyWindow{};
     --size_;
 }
 
-KeyTable::Buckets KeyTable::grow(Buckets larger) {
-    const std::size_t mask = larger.count - 1;
-    for (std::size_t from = 0; from < buckets_.count; ++from) {
-        const Bucket& bucket = buckets_.array[from];
-        if (bucket.window == nullptr) continue;
-        std::size_t i = bucket.tag & mask;
-        while (larger.array[i].window != nullptr) i = (i + 1) & mask;
-        larger.array[i] = bucket;
+KeyTable::Places KeyTable::grow(Places larger) {
+    std::swap(places_, larger);
+    size_ = 0;
+    take_at_ = 0;
+    for (std::size_t from = 0; from < larger.size(); ++from) {
+        if (larger[from].vacant()) continue;
+        const KeyWindow& window = insert(std::move(larger[from]));
+        if (window.changed()) note_changed(place_of(window));
     }
-    return std::exchange(buckets_, std::move(larger));
+    first_place_.store(reinterpret_cast<std::uintptr_t>(&places_[0]), std::memory_order_relaxed);
+    place_count_.store(places_.size(), std::memory_order_relaxed);
+    return larger;
 }
 
-KeyWindow* KeyTable::expired_at(std::size_t i, Nanos now) {
-    Bucket& bucket = buckets_.array[i];
-    if (bucket.window == nullptr || static_cast<Nanos>(bucket.expires_s) > now / kSecond) return nullptr;
-    const Nanos expires_at = bucket.window->expires_at();
-    if (expires_at <= now) return bucket.window;
-    bucket.expires_s = static_cast<std::uint32_t>(std::min<Nanos>(expires_at / kSecond, UINT32_MAX));
+KeyWindow* KeyTable::take_changed() {
+    while (changes_ > 0) {
+        if (take_at_ >= places_.size()) take_at_ = 0;
+        if (take_at_ % kRegion == 0) {
+            const std::size_t region = take_at_ / kRegion;
+            std::uint64_t& word = places_.changed[region / 64];
+            const std::uint64_t rest = word >> (region % 64);
+            if (rest == 0) {
+                take_at_ = (region / 64 + 1) * 64 * kRegion;
+                continue;
+            }
+            const auto skip = static_cast<std::size_t>(std::countr_zero(rest));
+            // What changes here from now on, behind where this looks, sets it again.
+            word &= ~(std::uint64_t{1} << (region % 64 + skip));
+            take_at_ += skip * kRegion;
+        }
+        KeyWindow& window = places_[take_at_++];
+        if (!window.changed()) continue;
+        window.set_changed(false);
+        --changes_;
+        return &window;
+    }
     return nullptr;
 }
 

@@ -9,7 +9,6 @@
 namespace sluice {
 namespace {
 
-constexpr std::size_t kFirstRuns = 2;  // most keys are seen once or twice in their window
 constexpr std::size_t kReclaimStep = 64;
 
 // What a charge finds in a counter; window is nullptr for a key that has none yet. pending: cost that earlier
@@ -136,10 +135,15 @@ Limiter::Shard& Limiter::shard_of(const KeyHash& key) const {
     return shards_[key.high & (config_.shards - 1)];
 }
 
+void Limiter::prefetch(std::span<const Charge> charges) const {
+    for (const Charge& charge : charges) shard_of(charge.key).table.prefetch(charge.key);
+}
+
 Admission Limiter::admit(std::span<const Charge> charges, Nanos now, std::span<ChargeResult> results) {
     if (charges.size() > kMaxCharges) return refuse_all(results);
+    prefetch(charges);  // all charges wait for memory together
     Request request{*this, charges, now};
-    // Before any counter is held: reclaiming frees counters.
+    // Before any counter is held: reclaiming moves counters.
     for (std::size_t i = 0; i < charges.size(); ++i) {
         Shard& shard = *request.places[i].shard;
         if (!has_room(shard) && shard.table.find(charges[i].key) == nullptr) shard.reclaim(kReclaimStep);
@@ -178,8 +182,8 @@ void Limiter::make_places(Request& request, Nanos now, std::span<ChargeResult> r
         const KeyHash& key = request.charges[i].key;
         place.window = place.shard->table.find(key);  // made for an earlier charge of this request?
         if (place.window != nullptr) continue;
-        if (KeyWindow* const window = add_key(*place.shard, key)) {
-            place.window = window;
+        if (has_room(*place.shard)) {
+            place.window = &place.shard->table.insert(KeyWindow{key});
             place.created = true;
             continue;
         }
@@ -197,20 +201,15 @@ void Limiter::make_places(Request& request, Nanos now, std::span<ChargeResult> r
 }
 
 bool Limiter::has_room(const Shard& shard) const {
-    return shard.table.has_room() && shard.table.size() < config_.max_keys &&
-           shard.bytes() + KeyWindow::bytes(kFirstRuns) <= config_.max_bytes;
-}
-
-KeyWindow* Limiter::add_key(Shard& shard, const KeyHash& key) {
-    if (!has_room(shard)) return nullptr;
-    KeyWindow* const window = KeyWindow::create(key, kFirstRuns);
-    if (window != nullptr) shard.insert(*window);
-    return window;
+    return shard.table.has_room() && shard.table.size() < config_.max_keys;
 }
 
 void Limiter::take_back(Request& request) {
-    for (const Request::Place& place : std::span{request.places}.first(request.charges.size())) {
-        if (place.created) place.shard->erase(*place.window);
+    for (std::size_t i = 0; i < request.charges.size(); ++i) {
+        if (!request.places[i].created) continue;
+        KeyTable& table = request.places[i].shard->table;
+        // Not by place.window: erasing one may have moved another.
+        table.erase(table.place_of(*table.find(request.charges[i].key)));
     }
 }
 
@@ -218,15 +217,14 @@ void Limiter::spend(Request& request, std::span<ChargeResult> results) {
     for (std::size_t i = 0; i < request.charges.size(); ++i) {
         if (results[i].refused) continue;  // a shadow's
         const Charge& charge = request.charges[i];
-        Request::Place& place = request.places[i];
+        const Request::Place& place = request.places[i];
         const Nanos now = request.time(i);
         if (!place.overflow) {
-            // An earlier charge of the request may have moved it to a larger block.
-            place.window = place.shard->table.find(charge.key);
-            make_room(*place.shard, place.window, charge.rate, now);
-            if (config_.track_changes) place.shard->mark_changed(*place.window);
+            make_room(*place.shard, *place.window, charge.rate, now);
+            if (config_.track_changes) place.shard->table.mark_changed(*place.window);
         }
-        place.window->add(charge.rate, charge.cost, now);
+        const bool merged = place.window->add(charge.rate, charge.cost, now);
+        if (!place.overflow) place.shard->merged += merged;
         const Spending spent = place.window->spending(charge.rate.window, now);
         results[i].used = spent.used;
         results[i].remaining = std::min(charge.rate.count, kMaxCount) - spent.used;
@@ -235,22 +233,10 @@ void Limiter::spend(Request& request, std::span<ChargeResult> results) {
     }
 }
 
-// Doubles the block if the next request needs it. Without memory the window merges runs instead, and gets
-// stricter.
-void Limiter::make_room(Shard& shard, KeyWindow*& window, const Rate& rate, Nanos now) {
-    if (!window->needs_room(rate, now)) return;
-    const std::size_t capacity = window->capacity() * 2;
-    if (capacity <= KeyWindow::kMaxRuns) {
-        const std::size_t more = KeyWindow::bytes(capacity) - KeyWindow::bytes(window->capacity());
-        if (shard.bytes() + more <= config_.max_bytes) {
-            if (KeyWindow* const larger = KeyWindow::copy(*window, capacity)) {
-                shard.replace(*window, *larger);
-                window = larger;
-                return;
-            }
-        }
-    }
-    ++shard.merged;
+// Without memory the window merges runs instead, and gets stricter.
+void Limiter::make_room(Shard& shard, KeyWindow& window, const Rate& rate, Nanos now) {
+    const std::size_t more = window.wants_bytes(rate, now);
+    if (more > 0 && shard.bytes() + more <= config_.max_bytes && window.grow()) shard.block_bytes += more;
 }
 
 Admission Limiter::peek(std::span<const Charge> charges, Nanos now, std::span<ChargeResult> results) const {

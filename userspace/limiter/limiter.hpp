@@ -112,6 +112,9 @@ class Limiter {
     // charges.size(). A kShadow charge never refuses; it is counted as enforcing it would have: not when it
     // does not fit. No charges: admitted.
     Admission admit(std::span<const Charge> charges, Nanos now, std::span<ChargeResult> results);
+    // Asks for the memory admit() will look at. Worth it when other work, or the requests that came with this
+    // one, lie between the two: a decision about a key that is in no cache waits for memory most of its time.
+    void prefetch(std::span<const Charge> charges) const;
     // What admit() would say, counting nothing. A charge's `used` is without this request.
     Admission peek(std::span<const Charge> charges, Nanos now, std::span<ChargeResult> results) const;
 
@@ -140,10 +143,9 @@ class Limiter {
     Shard& shard_of(const KeyHash& key) const;
     void make_places(Request& request, Nanos now, std::span<ChargeResult> results);
     bool has_room(const Shard& shard) const;
-    KeyWindow* add_key(Shard& shard, const KeyHash& key);
     static void take_back(Request& request);
     void spend(Request& request, std::span<ChargeResult> results);
-    void make_room(Shard& shard, KeyWindow*& window, const Rate& rate, Nanos now);
+    void make_room(Shard& shard, KeyWindow& window, const Rate& rate, Nanos now);
     void grow_if_needed(Shard& shard);
 
     LimiterConfig config_;  // max_keys and max_bytes: of one shard

@@ -1,8 +1,8 @@
 // The limiter between requests: looking, resetting, sweeping, and the way to the ledger and back.
 #include <algorithm>
-#include <memory>
 #include <mutex>
-#include <new>
+#include <optional>
+#include <utility>
 
 #include "limiter/limiter.hpp"
 #include "limiter/limiter_shard.hpp"
@@ -16,23 +16,22 @@ constexpr std::size_t kDrainStep = 16;
 
 }  // namespace
 
-// Allocates and frees outside the lock; a million buckets take milliseconds to clear.
+// Allocates and frees outside the lock: memory the kernel has to clear takes milliseconds.
 void Limiter::grow_if_needed(Shard& shard) {
-    KeyTable::Buckets buckets;
+    std::size_t wanted = 0;
     {
         const std::lock_guard lock{shard.lock};
-        const std::size_t wanted = shard.table.wanted_buckets();
-        const std::size_t more = (wanted - shard.table.buckets()) * sizeof(KeyTable::Bucket);
-        const bool first = shard.table.buckets() == 0;
+        wanted = shard.table.wanted_places();
+        const std::size_t more = KeyTable::bytes_for(wanted) - shard.table.bytes();
+        const bool first = shard.table.places() == 0;
         if (!first && (!shard.table.wants_growth() || shard.bytes() + more > config_.max_bytes)) return;
-        buckets.count = wanted;
     }
-    buckets.array.reset(new (std::nothrow) KeyTable::Bucket[buckets.count]);
-    if (buckets.array == nullptr) return;
+    KeyTable::Places places{wanted};
+    if (places.size() == 0) return;
     {
         const std::lock_guard lock{shard.lock};
-        if (buckets.count != shard.table.wanted_buckets()) return;  // another thread was faster
-        buckets = shard.table.grow(std::move(buckets));
+        if (wanted != shard.table.wanted_places()) return;  // another thread was faster
+        places = shard.table.grow(std::move(places));
     }
 }
 
@@ -51,8 +50,7 @@ bool Limiter::reset(const KeyHash& key, Nanos now) {
     if (window == nullptr || window->size() == 0) return false;
     const bool spent = window->expires_at() > shard.now;
     window->clear();
-    shard.table.expires_sooner(key);
-    if (config_.track_changes) shard.mark_changed(*window);
+    if (config_.track_changes) shard.table.mark_changed(*window);
     return spent;
 }
 
@@ -63,7 +61,7 @@ std::size_t Limiter::sweep(Nanos now, std::size_t budget) {
         for (std::size_t left = SIZE_MAX; left > 0 && budget > 0;) {
             const std::lock_guard lock{shard.lock};
             shard.advance(now);
-            left = std::min(left, shard.table.buckets());
+            left = std::min(left, shard.table.places());
             const std::size_t step = std::min({left, budget, kSweepStep});
             freed += shard.reclaim(step);
             left -= step;
@@ -82,7 +80,7 @@ LimiterStats Limiter::stats() const {
         stats.bytes += shard.bytes();
         stats.reclaimed += shard.reclaimed;
         stats.merged += shard.merged;
-        stats.changes += shard.changes;
+        stats.changes += shard.table.changes();
     }
     const std::lock_guard lock{overflow_->lock};
     stats.overflowed = overflow_->overflowed;
@@ -96,14 +94,13 @@ std::size_t Limiter::drain_changes(std::size_t max_keys, KeyBatch& batch) {
         Shard& shard = shards_[index];
         for (bool more = true; more && drained < max_keys;) {
             const std::lock_guard lock{shard.lock};
-            for (std::size_t step = 0; step < kDrainStep && drained < max_keys && shard.changed != nullptr;
-                 ++step) {
-                KeyWindow& window = *shard.changed;
-                batch.add(window);
-                shard.unmark_changed(window);
+            for (std::size_t step = 0; more && step < kDrainStep && drained < max_keys; ++step) {
+                const KeyWindow* const window = shard.table.take_changed();
+                more = window != nullptr;
+                if (!more) break;
+                batch.add(*window);
                 ++drained;
             }
-            more = shard.changed != nullptr;
         }
         if (drained < max_keys) drain_shard_.fetch_add(1, std::memory_order_relaxed);
     }
@@ -115,30 +112,28 @@ void Limiter::mark_changed(const KeyBatch& batch) {
         const KeyHash key = batch[i].key;
         Shard& shard = shard_of(key);
         const std::lock_guard lock{shard.lock};
-        if (KeyWindow* const window = shard.table.find(key)) shard.mark_changed(*window);
+        if (KeyWindow* const window = shard.table.find(key)) shard.table.mark_changed(*window);
     }
 }
 
 RestoreOutcome Limiter::restore(const KeyHash& key, std::string_view state, Nanos shift_ns, Nanos now) {
-    struct Destroy {
-        void operator()(KeyWindow* window) const { KeyWindow::destroy(window); }
-    };
-    std::unique_ptr<KeyWindow, Destroy> window{KeyWindow::restore(key, state, shift_ns)};
-    if (window == nullptr) return RestoreOutcome::kDamaged;
+    std::optional<KeyWindow> window = KeyWindow::restore(key, state, shift_ns);
+    if (!window) return RestoreOutcome::kDamaged;
     if (window->expires_at() <= now) return RestoreOutcome::kExpired;
     Shard& shard = shard_of(key);
     {
         const std::lock_guard lock{shard.lock};
         shard.advance(now);
-        if (KeyWindow* const present = shard.table.find(key)) shard.erase(*present);
-        if (!shard.table.has_room() || shard.table.size() >= config_.max_keys ||
-            shard.bytes() + KeyWindow::bytes(window->capacity()) > config_.max_bytes) {
+        if (const KeyWindow* const present = shard.table.find(key)) {
+            shard.erase(shard.table.place_of(*present));
+        }
+        if (!has_room(shard) || shard.bytes() + window->block_bytes() > config_.max_bytes) {
             return RestoreOutcome::kFull;
         }
-        shard.insert(*window);
+        shard.block_bytes += window->block_bytes();
+        KeyWindow& restored = shard.table.insert(std::move(*window));
         // Its stored times are wrong by the shift until they are written again.
-        if (config_.track_changes && shift_ns != 0) shard.mark_changed(*window);
-        window.release();
+        if (config_.track_changes && shift_ns != 0) shard.table.mark_changed(restored);
     }
     grow_if_needed(shard);
     return RestoreOutcome::kRestored;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
-#include <cstring>
-#include <new>
 
 namespace sluice {
 namespace {
@@ -13,62 +11,70 @@ namespace {
 // four of them fit into a run's 32 bits and the log is rebased seldom.
 constexpr int kWindowBits = 30;
 
-std::uint8_t shift_for(Nanos window_ns) {
+unsigned shift_for(Nanos window_ns) {
     const int bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(window_ns)));
-    return static_cast<std::uint8_t>(std::max(0, bits - kWindowBits));
+    return static_cast<unsigned>(std::max(0, bits - kWindowBits));
 }
 
 std::int64_t ceil_tick(Nanos time, unsigned shift) {
     return (time + ((std::int64_t{1} << shift) - 1)) >> shift;
 }
 
-std::size_t round_capacity(std::size_t capacity) {
-    return std::min(std::bit_ceil(std::max<std::size_t>(capacity, 2)), KeyWindow::kMaxRuns);
-}
-
 }  // namespace
 
-KeyWindow* KeyWindow::create(const KeyHash& key, std::size_t capacity) {
-    capacity = round_capacity(capacity);
-    void* memory = std::malloc(sizeof(KeyWindow) + capacity * sizeof(Run));
-    if (memory == nullptr) return nullptr;
-    return new (memory) KeyWindow(key, static_cast<std::uint16_t>(capacity));
+unsigned KeyWindow::shift() const {
+    return shift_for(window_ns_);
 }
 
-KeyWindow* KeyWindow::copy(const KeyWindow& window, std::size_t capacity) {
-    KeyWindow* result = create(window.key_, std::max<std::size_t>(capacity, window.size_));
-    if (result == nullptr) return nullptr;
-    result->window_ns_ = window.window_ns_;
-    result->base_tick_ = window.base_tick_;
-    result->sum_ = window.sum_;
-    result->size_ = window.size_;
-    result->shift_ = window.shift_;
-    for (std::size_t i = 0; i < window.size_; ++i) result->runs()[i] = window.run(i);
-    return result;
+std::size_t KeyWindow::bytes_for(std::size_t capacity) {
+    // glibc puts 8 bytes before a block and rounds to 16: capacities are odd, so that nothing is wasted.
+    return capacity * sizeof(Run) + 8;
 }
 
-void KeyWindow::destroy(KeyWindow* window) noexcept {
-    std::free(window);
+void KeyWindow::release() noexcept {
+    if (place_ == Place::kFar) std::free(far_.runs);
 }
 
-std::size_t KeyWindow::bytes(std::size_t capacity) {
-    // glibc puts 8 bytes before a block and rounds to 16.
-    return (sizeof(KeyWindow) + round_capacity(capacity) * sizeof(Run) + 8 + 15) & ~std::size_t{15};
+bool KeyWindow::reserve(std::size_t capacity) {
+    auto* const runs = static_cast<Run*>(std::malloc(capacity * sizeof(Run)));
+    if (runs == nullptr) return false;
+    for (std::size_t i = 0; i < size_; ++i) runs[i] = run(i);
+    release();
+    far_ = {.runs = runs,
+            .first_tick = 0,
+            .last_tick = 0,
+            .head = 0,
+            .capacity = static_cast<std::uint16_t>(capacity)};
+    place_ = Place::kFar;
+    note_ends();
+    return true;
 }
 
-Nanos KeyWindow::expires_at() const {
-    return size_ == 0 ? 0 : time_of(size_ - 1U) + window_ns_;
+bool KeyWindow::grow() {
+    return reserve(place_ == Place::kFar ? 2 * capacity() + 1 : 9);
+}
+
+// The block's copies of the times of its oldest and newest run.
+void KeyWindow::note_ends() {
+    if (place_ != Place::kFar || size_ == 0) return;
+    far_.first_tick = run(0).tick;
+    far_.last_tick = run(size_ - 1U).tick;
+}
+
+// Runs up to this tick have left the window. A run counts while its time > now - window; its time is a whole
+// number of ticks, so comparing ticks is exact.
+std::int64_t KeyWindow::ticks_gone(Nanos window_ns, Nanos now) const {
+    return ((now - window_ns) >> shift()) - base_tick_;
 }
 
 Spending KeyWindow::spending(Nanos window_ns, Nanos now) const {
-    // A run counts while its time > now - window. Its time is a whole number of ticks, so comparing ticks is
-    // exact.
-    const std::int64_t horizon = ((now - window_ns) >> shift_) - base_tick_;
+    const std::int64_t gone = ticks_gone(window_ns, now);
+    if (size_ == 0 || last_tick() <= gone) return {.used = 0, .more_at = now, .reset_at = now};
     std::uint32_t used = sum_;
-    std::size_t first = 0;
-    while (first < size_ && run(first).tick <= horizon) used -= run(first++).count;
-    if (first == size_) return {.used = 0, .more_at = now, .reset_at = now};
-    return {.used = used, .more_at = time_of(first) + window_ns, .reset_at = time_of(size_ - 1U) + window_ns};
+    std::uint32_t first = first_tick();
+    for (std::size_t i = 0; first <= gone; first = run(i).tick) used -= run(i++).count;
+    return {
+        .used = used, .more_at = time_of(first) + window_ns, .reset_at = time_of(last_tick()) + window_ns};
 }
 
 Nanos KeyWindow::fits_at(const Rate& rate, std::uint64_t cost, Nanos now) const {
@@ -79,17 +85,30 @@ Nanos KeyWindow::fits_at(const Rate& rate, std::uint64_t cost, Nanos now) const 
     Nanos when = now;
     for (std::size_t i = 0; i < size_ && used + cost > limit; ++i) {
         used -= run(i).count;
-        when = std::max(when, time_of(i) + rate.window);
+        when = std::max(when, time_of(run(i).tick) + rate.window);
     }
     return when;
 }
 
 void KeyWindow::prune(Nanos now) {
-    const std::int64_t horizon = ((now - window_ns_) >> shift_) - base_tick_;
-    while (size_ > 0 && run(0).tick <= horizon) {
-        sum_ -= run(0).count;
-        head_ = static_cast<std::uint16_t>((head_ + 1U) & (capacity_ - 1U));
-        --size_;
+    if (size_ == 0) return;
+    const std::int64_t gone = ticks_gone(window_ns_, now);
+    if (first_tick() > gone) return;
+    if (last_tick() <= gone) return clear();
+    std::size_t runs = 0;
+    do sum_ -= run(runs++).count;
+    while (run(runs).tick <= gone);
+    drop_oldest(runs);
+}
+
+void KeyWindow::drop_oldest(std::size_t runs) {
+    size_ = static_cast<std::uint16_t>(size_ - runs);
+    if (place_ == Place::kFar) {
+        const std::size_t head = far_.head + runs;
+        far_.head = static_cast<std::uint16_t>(head < far_.capacity ? head : head - far_.capacity);
+        far_.first_tick = run(0).tick;
+    } else {
+        for (std::size_t i = 0; i < size_; ++i) near_[i] = near_[i + runs];
     }
 }
 
@@ -106,33 +125,46 @@ std::int64_t KeyWindow::stamp(const Rate& rate, Nanos now) const {
     return tick;
 }
 
-bool KeyWindow::needs_room(const Rate& rate, Nanos now) const {
-    if (size_ < capacity_) return false;
-    return rate.window != window_ns_ || stamp(rate, now) > base_tick_ + run(size_ - 1U).tick;
+std::size_t KeyWindow::wants_bytes(const Rate& rate, Nanos now) const {
+    if (size_ < capacity() || capacity() >= kMaxRuns) return 0;
+    if (rate.window == window_ns_ && stamp(rate, now) <= base_tick_ + last_tick()) return 0;
+    return place_ == Place::kFar ? bytes_for(2 * capacity() + 1) - bytes_for(capacity()) : bytes_for(9);
 }
 
-void KeyWindow::add(const Rate& rate, std::uint32_t cost, Nanos now) {
+bool KeyWindow::add(const Rate& rate, std::uint32_t cost, Nanos now) {
     if (rate.window == window_ns_) {
         prune(now);
     } else {
         change_window(rate.window, now);
     }
-    std::int64_t tick = stamp(rate, now);
+    const std::int64_t tick = stamp(rate, now);
+    bool merged = false;
+    sum_ += cost;
     if (size_ == 0) {
         base_tick_ = tick;
     } else {
-        const std::int64_t last = base_tick_ + run(size_ - 1U).tick;
-        if (tick <= last) {  // the same tick or slot, or a slot of a former rate that is still to end
+        if (tick <= base_tick_ + last_tick()) {
+            // The same tick or slot, or a slot of a former rate that is still to end.
             run(size_ - 1U).count += cost;
-            sum_ += cost;
-            return;
+            return false;
         }
         if (tick - base_tick_ > UINT32_MAX) rebase();
-        if (size_ == capacity_) merge_neighbours();
+        if (size_ == capacity()) {
+            merge_neighbours();
+            merged = true;
+        }
+    }
+    append({.tick = static_cast<std::uint32_t>(tick - base_tick_), .count = cost});
+    return merged;
+}
+
+void KeyWindow::append(Run run_) {
+    run(size_) = run_;
+    if (place_ == Place::kFar) {
+        if (size_ == 0) far_.first_tick = run_.tick;
+        far_.last_tick = run_.tick;
     }
     ++size_;
-    run(size_ - 1U) = {.tick = static_cast<std::uint32_t>(tick - base_tick_), .count = cost};
-    sum_ += cost;
 }
 
 void KeyWindow::clear() {
@@ -143,28 +175,40 @@ void KeyWindow::clear() {
 // What was spent goes on to count in a window of another length. Slots may have rounded times into the
 // future, by more than fits the new ticks; no request was made later than now, so times are cut to now.
 void KeyWindow::change_window(Nanos window_ns, Nanos now) {
-    const std::uint8_t shift = shift_for(window_ns);
-    window_ns_ = window_ns;
-    prune(now);
-    if (size_ > 0 && shift != shift_) {
-        const std::int64_t newest = ceil_tick(now, shift);
-        std::int64_t base = 0;
+    const unsigned former = shift();
+    const unsigned shift = shift_for(window_ns);
+    if (shift == former) {
+        window_ns_ = window_ns;
+        return prune(now);
+    }
+    const std::int64_t newest = ceil_tick(now, shift);
+    const auto converted = [&](std::uint32_t tick) {
+        return std::min(ceil_tick((base_tick_ + tick) << former, shift), newest);
+    };
+    std::size_t gone = 0;
+    while (gone < size_ && (base_tick_ + run(gone).tick) << former <= now - window_ns) {
+        sum_ -= run(gone++).count;
+    }
+    if (gone == size_) {
+        clear();
+    } else {
+        if (gone > 0) drop_oldest(gone);
+        const std::int64_t base = converted(run(0).tick);
         for (std::size_t i = 0; i < size_; ++i) {
-            const std::int64_t tick = std::min(ceil_tick(time_of(i), shift), newest);
-            if (i == 0) base = tick;
-            // base_tick_ and shift_ still are the former ones: time_of() of the runs that follow needs them.
-            run(i).tick = static_cast<std::uint32_t>(tick - base);
+            run(i).tick = static_cast<std::uint32_t>(converted(run(i).tick) - base);
         }
         base_tick_ = base;
+        note_ends();
     }
-    shift_ = shift;
+    window_ns_ = window_ns;
 }
 
 // Counts ticks from the oldest run. All runs lie within a window and a slot of one another: far from 32 bits.
 void KeyWindow::rebase() {
-    const std::uint32_t oldest = run(0).tick;
+    const std::uint32_t oldest = first_tick();
     for (std::size_t i = 0; i < size_; ++i) run(i).tick -= oldest;
     base_tick_ += oldest;
+    note_ends();
 }
 
 // Halves the runs: each pair becomes one at the later of its times. Counts longer than it had to, never
@@ -180,6 +224,7 @@ void KeyWindow::merge_neighbours() {
         run(kept++) = merged;
     }
     size_ = static_cast<std::uint16_t>(kept);
+    note_ends();
 }
 
 }  // namespace sluice

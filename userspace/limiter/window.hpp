@@ -4,23 +4,26 @@
 // window, so no trailing window (t - window, t] ever holds more than was allowed. Times are kept rounded up,
 // never down: what is stored leaves the window when it should or a little later.
 //   limits up to kExactCount   every request keeps its own time, rounded up to a tick (window / 2^29 or
-//   finer: 7 µs of
-//                              an hour)
+//                              finer: 7 µs of an hour)
 //   above                      times are rounded up to the end of a slot of window / 1024, so a partial slot
-//   counts
-//                              whole; at most one slot's worth of requests is held back for at most one slot
+//                              counts whole; at most one slot's worth of requests is held back for at most
+//                              one slot
 // Both are the same structure; a limit that changes from one to the other, or changes its window, keeps its
-// runs.
-// A window made longer can't know what had left it before; it counts what it still has.
+// runs. A window made longer can't know what had left it before; it counts what it still has.
 //
-// A KeyWindow is one heap block with its runs behind it: 64 bytes and 8 for each run it has room for.
+// A KeyWindow is one cache line. It holds the first kNearRuns runs itself; more move to a block of the heap
+// that it owns, while the times of the oldest and the newest run stay here: a request that fits reads nothing
+// of the block unless something has just left the window.
 // Not thread-safe: the Limiter's shard lock protects it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "limiter/key.hpp"
@@ -42,23 +45,62 @@ struct Spending {
     Nanos reset_at = 0;  // when all of it has left; the time asked for if nothing is spent
 };
 
-class KeyWindow {
-  public:
-    // Room for `capacity` runs, rounded up to a power of two from 2 to kMaxRuns. nullptr when memory is
-    // exhausted.
-    static KeyWindow* create(const KeyHash& key, std::size_t capacity);
-    // The same content in a block of another capacity ≥ size(); `window` is not freed. nullptr: memory is
-    // exhausted.
-    static KeyWindow* copy(const KeyWindow& window, std::size_t capacity);
-    static void destroy(KeyWindow* window) noexcept;
-    // Bytes the allocator spends on a block of this capacity, its own header included.
-    static std::size_t bytes(std::size_t capacity);
+// The plain fields of a KeyWindow: what moves when it moves.
+struct WindowFields {
+    struct Run {
+        std::uint32_t tick;  // since base_tick
+        std::uint32_t count;
+    };
+    static constexpr std::size_t kNearRuns = 3;
+    struct Block {  // a ring
+        Run* runs;
+        std::uint32_t first_tick;  // of the oldest and the newest run
+        std::uint32_t last_tick;
+        std::uint16_t head;
+        std::uint16_t capacity;
+    };
+    enum class Place : std::uint8_t { kNone, kNear, kFar };
 
+    KeyHash key_;
+    Nanos window_ns_ = 0;         // as last charged; 0: never
+    std::int64_t base_tick_ = 0;  // ticks since the epoch
+    std::uint32_t sum_ = 0;       // of all runs
+    std::uint16_t size_ = 0;      // runs
+    Place place_ = Place::kNone;  // where the runs are; kNone: this is nobody's
+    bool changed_ = false;
+    union {
+        std::array<Run, kNearRuns> near_{};
+        Block far_;
+    };
+};
+
+class alignas(64) KeyWindow : private WindowFields {
+  public:
+    KeyWindow() = default;  // nobody's: a free place of the table
+    explicit KeyWindow(const KeyHash& key) {
+        key_ = key;
+        place_ = Place::kNear;
+    }
+    KeyWindow(KeyWindow&& other) noexcept : WindowFields(std::exchange(other.fields(), {})) {}
+    KeyWindow& operator=(KeyWindow&& other) noexcept {
+        if (this != &other) {
+            release();
+            fields() = std::exchange(other.fields(), {});
+        }
+        return *this;
+    }
+    ~KeyWindow() { release(); }
+
+    bool vacant() const { return place_ == Place::kNone; }
     const KeyHash& key() const { return key_; }
     std::size_t size() const { return size_; }
-    std::size_t capacity() const { return capacity_; }
+    // Whether it is to be stored. KeyTable's, which knows where to look for those.
+    bool changed() const { return changed_; }
+    void set_changed(bool changed) { changed_ = changed; }
+    // Bytes of the heap it owns besides itself, the allocator's header included.
+    std::size_t block_bytes() const { return place_ == Place::kFar ? bytes_for(far_.capacity) : 0; }
     // When nothing of it counts any more, for the window it was last charged with. 0 if empty.
-    Nanos expires_at() const;
+    Nanos expires_at() const { return size_ == 0 ? 0 : time_of(last_tick()) + window_ns_; }
 
     // What counts at `now` in a window of window_ns, which may differ from the one it was charged with.
     Spending spending(Nanos window_ns, Nanos now) const;
@@ -67,50 +109,51 @@ class KeyWindow {
 
     // Forgets what left the window it was last charged with. `now` must never go back for one key.
     void prune(Nanos now);
-    // Whether add(rate, …, now) needs a block with more room. After prune(now).
-    bool needs_room(const Rate& rate, Nanos now) const;
+    // Bytes that grow() would add before add(rate, …, now) can keep it as a run of its own; 0: it has room,
+    // or is as large as it may be. After prune(now).
+    std::size_t wants_bytes(const Rate& rate, Nanos now) const;
+    // Moves the runs to a larger block. False: memory is exhausted, nothing has changed.
+    bool grow();
     // Records cost at now, whether or not it fits `rate`. If there is no room, neighbours are merged into the
-    // later of their times: strict, never lossy.
-    void add(const Rate& rate, std::uint32_t cost, Nanos now);
+    // later of their times: strict, never lossy. True if that was done.
+    bool add(const Rate& rate, std::uint32_t cost, Nanos now);
     void clear();
 
     // For the ledger: versioned, checksummed; times are absolute (ledger clock).
     void serialise(std::string& out) const;
-    // nullptr: not ours, damaged or out of memory. Times are moved by shift_ns.
-    static KeyWindow* restore(const KeyHash& key, std::string_view bytes, Nanos shift_ns);
+    // Nothing: not ours, damaged or out of memory. Times are moved by shift_ns.
+    static std::optional<KeyWindow> restore(const KeyHash& key, std::string_view bytes, Nanos shift_ns);
 
-    static constexpr std::size_t kMaxRuns = 2048;
-
-    // The list of keys that are to be stored, through the windows themselves: what points to this one
-    // (nullptr: not in the list) and the next. The Limiter's; copy() leaves them empty.
-    KeyWindow** changed_link = nullptr;
-    KeyWindow* changed_next = nullptr;
+    static constexpr std::size_t kMaxRuns = 2559;  // grow() from 3 comes to this
 
   private:
-    struct Run {
-        std::uint32_t tick;  // since base_tick_
-        std::uint32_t count;
-    };
-
-    explicit KeyWindow(const KeyHash& key, std::uint16_t capacity) : key_(key), capacity_(capacity) {}
-    Run* runs() { return reinterpret_cast<Run*>(this + 1); }
-    const Run* runs() const { return reinterpret_cast<const Run*>(this + 1); }
-    Run& run(std::size_t i) { return runs()[(head_ + i) & (capacity_ - 1U)]; }
-    const Run& run(std::size_t i) const { return runs()[(head_ + i) & (capacity_ - 1U)]; }
-    Nanos time_of(std::size_t i) const { return (base_tick_ + run(i).tick) << shift_; }
+    WindowFields& fields() { return *this; }
+    static std::size_t bytes_for(std::size_t capacity);
+    void release() noexcept;
+    std::size_t capacity() const { return place_ == Place::kFar ? far_.capacity : kNearRuns; }
+    bool reserve(std::size_t capacity);
+    Run& run(std::size_t i) {
+        if (place_ != Place::kFar) return near_[i];
+        const std::size_t at = far_.head + i;
+        return far_.runs[at < far_.capacity ? at : at - far_.capacity];
+    }
+    const Run& run(std::size_t i) const { return const_cast<KeyWindow*>(this)->run(i); }
+    std::uint32_t first_tick() const { return place_ == Place::kFar ? far_.first_tick : near_[0].tick; }
+    std::uint32_t last_tick() const {
+        return place_ == Place::kFar ? far_.last_tick : near_[size_ - 1U].tick;
+    }
+    unsigned shift() const;  // a tick is 2^shift ns
+    Nanos time_of(std::uint32_t tick) const { return (base_tick_ + tick) << shift(); }
+    std::int64_t ticks_gone(Nanos window_ns, Nanos now) const;
     std::int64_t stamp(const Rate& rate, Nanos now) const;
+    void drop_oldest(std::size_t runs);
+    void append(Run run);
     void change_window(Nanos window_ns, Nanos now);
     void rebase();
     void merge_neighbours();
-
-    KeyHash key_;
-    Nanos window_ns_ = 0;         // as last charged; 0: never
-    std::int64_t base_tick_ = 0;  // ticks since the epoch
-    std::uint32_t sum_ = 0;       // of all runs; saturates
-    std::uint16_t head_ = 0;
-    std::uint16_t size_ = 0;
-    std::uint16_t capacity_;
-    std::uint8_t shift_ = 0;  // a tick is 2^shift_ ns
+    void note_ends();
 };
+
+static_assert(sizeof(KeyWindow) == 64, "a cache line");
 
 }  // namespace sluice

@@ -73,7 +73,7 @@ constexpr Nanos kLongest = INT64_MAX / 2;
 void KeyWindow::serialise(std::string& out) const {
     const std::size_t start = out.size();
     put(out, kVersion);
-    put(out, shift_);
+    put(out, static_cast<std::uint8_t>(shift()));
     put(out, window_ns_);
     put(out, base_tick_);
     put_varint(out, size_);
@@ -86,12 +86,12 @@ void KeyWindow::serialise(std::string& out) const {
     put(out, checksum(out.data() + start, out.size() - start));
 }
 
-KeyWindow* KeyWindow::restore(const KeyHash& key, std::string_view bytes, Nanos shift_ns) {
+std::optional<KeyWindow> KeyWindow::restore(const KeyHash& key, std::string_view bytes, Nanos shift_ns) {
     std::uint32_t sum_of_bytes = 0;
-    if (bytes.size() < sizeof sum_of_bytes) return nullptr;
+    if (bytes.size() < sizeof sum_of_bytes) return std::nullopt;
     const std::size_t body = bytes.size() - sizeof sum_of_bytes;
     std::memcpy(&sum_of_bytes, bytes.data() + body, sizeof sum_of_bytes);
-    if (checksum(bytes.data(), body) != sum_of_bytes) return nullptr;
+    if (checksum(bytes.data(), body) != sum_of_bytes) return std::nullopt;
 
     Reader in{bytes.substr(0, body)};
     const auto version = in.get<std::uint8_t>();
@@ -99,32 +99,29 @@ KeyWindow* KeyWindow::restore(const KeyHash& key, std::string_view bytes, Nanos 
     const auto window_ns = in.get<Nanos>();
     const auto base_tick = in.get<std::int64_t>();
     const std::uint32_t size = in.get_varint();
-    if (!in.ok() || version != kVersion || shift > 40 || window_ns <= 0 || window_ns > kLongest ||
-        size > kMaxRuns || base_tick < 0 || base_tick > (kLongest >> shift) || shift_ns > kLongest ||
-        shift_ns < -kLongest) {
-        return nullptr;
+    if (!in.ok() || version != kVersion || window_ns <= 0 || window_ns > kLongest || size > kMaxRuns ||
+        base_tick < 0 || shift_ns > kLongest || shift_ns < -kLongest) {
+        return std::nullopt;
     }
-    KeyWindow* window = create(key, size);
-    if (window == nullptr) return nullptr;
-    window->window_ns_ = window_ns;
-    window->shift_ = shift;
+    KeyWindow window{key};
+    window.window_ns_ = window_ns;
+    if (shift != window.shift() || base_tick > (kLongest >> shift)) return std::nullopt;
     // Rounded up to a tick, as every time here.
     const Nanos base = (base_tick << shift) + shift_ns;
-    window->base_tick_ = (base + ((std::int64_t{1} << shift) - 1)) >> shift;
+    window.base_tick_ = (base + ((std::int64_t{1} << shift) - 1)) >> shift;
+    while (window.capacity() < size) {
+        if (!window.grow()) return std::nullopt;
+    }
     std::uint64_t tick = 0;
     std::uint64_t sum = 0;
     for (std::uint32_t i = 0; i < size; ++i) {
         tick += in.get_varint();
         const std::uint32_t count = in.get_varint();
         sum += count;
-        window->runs()[i] = {.tick = static_cast<std::uint32_t>(tick), .count = count};
+        window.append({.tick = static_cast<std::uint32_t>(tick), .count = count});
     }
-    if (!in.at_end() || tick > UINT32_MAX || sum > UINT32_MAX) {
-        destroy(window);
-        return nullptr;
-    }
-    window->size_ = static_cast<std::uint16_t>(size);
-    window->sum_ = static_cast<std::uint32_t>(sum);
+    if (!in.at_end() || tick > UINT32_MAX || sum > UINT32_MAX) return std::nullopt;
+    window.sum_ = static_cast<std::uint32_t>(sum);
     return window;
 }
 

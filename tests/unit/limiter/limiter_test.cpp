@@ -222,11 +222,12 @@ TEST(Limiter, TimeThatGoesBackCountsAsTheNewestSeen) {
 
 TEST(Limiter, SweepFreesExpiredKeysAndOnlyThose) {
     Limiter limiter{{.max_keys = 100'000, .max_bytes = 64 << 20, .shards = 8}};
-    for (std::uint64_t i = 0; i < 10'000; ++i) {
-        admit_one(limiter, charge_of(i, {5, i % 2 == 0 ? kSecond : kHour}), kStart);
+    for (std::uint64_t i = 0; i < 50'000; ++i) {  // five each: more than a place holds without a block
+        const Rate rate{5, i % 2 == 0 ? kSecond : kHour};
+        ASSERT_TRUE(admit_one(limiter, charge_of(i % 10'000, rate), kStart + static_cast<Nanos>(i)).admitted);
     }
     const std::uint64_t bytes = limiter.stats().bytes;
-    EXPECT_EQ(limiter.sweep(kStart, 1'000'000), 0U);
+    EXPECT_EQ(limiter.sweep(kStart + kMillisecond, 1'000'000), 0U);
     std::size_t freed = 0;
     for (int i = 0; i < 1000; ++i) freed += limiter.sweep(kStart + 2 * kSecond, 500);
     EXPECT_EQ(freed, 5000U);
@@ -234,7 +235,7 @@ TEST(Limiter, SweepFreesExpiredKeysAndOnlyThose) {
     EXPECT_EQ(limiter.stats().reclaimed, 5000U);
     EXPECT_LT(limiter.stats().bytes, bytes);
     for (std::uint64_t i = 1; i < 10'000; i += 2) {
-        ASSERT_EQ(limiter.usage(test::key_of("limit", i), {5, kHour}, kStart + 2 * kSecond).used, 1U);
+        ASSERT_EQ(limiter.usage(test::key_of("limit", i), {5, kHour}, kStart + 2 * kSecond).used, 5U);
     }
     for (int i = 0; i < 10; ++i) limiter.sweep(kStart + 2 * kHour, 1'000'000);
     EXPECT_EQ(limiter.stats().keys, 0U);
