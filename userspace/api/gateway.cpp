@@ -19,15 +19,13 @@ constexpr std::string_view kAssessmentClass = "assessment";
 // request".
 constexpr unsigned kClientClosedRequest = 499;
 
-// The two RateLimit fields of these limits; nothing for none. `text` is scratch space that keeps its capacity.
-void tell_limits(std::span<const RateLimitItem> limits, std::string& text, http::Decision& decision) {
+// The two RateLimit fields of these limits; nothing for none.
+void tell_limits(std::span<const RateLimitItem> limits, http::AddedFields& fields) {
     if (limits.empty()) return;
-    text.clear();
-    append_ratelimit_policy(text, limits);
-    decision.response_fields.set("RateLimit-Policy", text);
-    text.clear();
-    append_ratelimit(text, limits);
-    decision.response_fields.set("RateLimit", text);
+    append_ratelimit_policy(fields.begin("RateLimit-Policy"), limits);
+    fields.end();
+    append_ratelimit(fields.begin("RateLimit"), limits);
+    fields.end();
 }
 
 bool succeeded(int status) {
@@ -108,6 +106,7 @@ void GatewayApplication::decide(const http::RequestHead& request, http::Exchange
     const Nanos now = monotonic_now();
     exchange.ledger_time = ledger_time_at(now);
     judge_.judge(question, now, exchange.wall, exchange.judgement);
+    decision.decided = now + exchange.judgement.deciding;
     if (exchange.judgement.verdict == Verdict::kAdmitted)
         admit(exchange, request, decision);
     else
@@ -135,7 +134,7 @@ void GatewayApplication::admit(const Exchange& exchange, const http::RequestHead
         items[count++] = {limit.name, rate, result.remaining,
                           std::min(result.more_at - exchange.ledger_time, rate.window)};
     }
-    tell_limits({items.data(), count}, scratch_, decision);
+    tell_limits({items.data(), count}, decision.response_fields);
 }
 
 void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decision) {
@@ -161,8 +160,8 @@ void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decisi
         items[count++] = {limit.name, judgement.charges.charges()[i].rate, result.remaining,
                           result.retry_at - exchange.ledger_time};
     }
-    tell_limits({items.data(), count}, scratch_, decision);
-    append_quota_exceeded(decision.body, {violated.data(), count}, retry_after_s);
+    tell_limits({items.data(), count}, decision.response_fields);
+    append_quota_exceeded(decision.body, {violated.data(), count});
 }
 
 void GatewayApplication::finished(const http::RequestHead& request, http::ExchangeState& state,

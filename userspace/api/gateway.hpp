@@ -58,7 +58,6 @@ class GatewayApplication final : public http::Application {
     BurstAggregator limited_;
     BurstAggregator rejected_;
     BurstAggregator failed_;
-    std::string scratch_;
 };
 
 }  // namespace sluice

@@ -16,7 +16,7 @@ std::string_view to_string(Verdict verdict) {
 
 void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out) {
     const Nanos ledger_time = ledger_time_at(monotonic);
-    out.policy = policy_.get();
+    use_live_policy(out);
     const ActivePolicy& policy = *out.policy;
     const auto route = policy.routes.match(question.method, question.path);
     out.route = route ? &policy.policy->routes[*route] : nullptr;
@@ -36,7 +36,7 @@ void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, 
 
 void RequestJudge::explain(const Question& question, std::string_view user, Nanos ledger_time,
                            Judgement& out) {
-    out.policy = policy_.get();
+    use_live_policy(out);
     const auto route = out.policy->routes.match(question.method, question.path);
     out.route = route ? &out.policy->policy->routes[*route] : nullptr;
     out.identity = Identity{};
@@ -46,6 +46,12 @@ void RequestJudge::explain(const Question& question, std::string_view user, Nano
     out.verdict = admission.admitted ? Verdict::kAdmitted : Verdict::kLimited;
     out.retry_after = admission.retry_at - ledger_time;
     banned(question.client, ledger_time, out);
+}
+
+// Only a change is copied: all workers would write to the pointer's one counter with every request.
+void RequestJudge::use_live_policy(Judgement& out) {
+    const auto& live = policy_.get();
+    if (out.policy != live) out.policy = live;
 }
 
 bool RequestJudge::banned(const IpAddress& client, Nanos ledger_time, Judgement& out) {

@@ -65,6 +65,7 @@ class RequestJudge {
     void explain(const Question& question, std::string_view user, Nanos ledger_time, Judgement& out);
 
   private:
+    void use_live_policy(Judgement& out);
     bool banned(const IpAddress& client, Nanos ledger_time, Judgement& out);
     void charge(const Question& question, Nanos ledger_time, Judgement& out);
 

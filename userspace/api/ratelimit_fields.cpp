@@ -12,45 +12,42 @@ void append_number(std::string& out, std::int64_t number) {
     out.append(digits, end);
 }
 
-// Limit names are [a-z0-9_]+ by the policy's check: nothing in them needs escaping.
-void append_name(std::string& out, std::string_view name) {
-    if (!out.empty()) out += ", ";
-    out.append("\"").append(name).append("\"");
+// Appends `"name";a=1;b=2`, after ", " unless it is the first item. Limit names are [a-z0-9_]+ by the policy's check:
+// nothing in them needs escaping.
+void append_item(std::string& out, bool first, std::string_view name, char a, std::int64_t a_value, char b,
+                 std::int64_t b_value) {
+    char text[56] = {'"', ';', a, '='};
+    char* end = std::to_chars(text + 4, text + 24, a_value).ptr;
+    *end++ = ';';
+    *end++ = b;
+    *end++ = '=';
+    end = std::to_chars(end, text + sizeof text, b_value).ptr;
+    out.append(first ? "\"" : ", \"").append(name).append(text, end);
 }
 
 }  // namespace
 
 void append_ratelimit_policy(std::string& out, std::span<const RateLimitItem> limits) {
-    for (const RateLimitItem& limit : limits) {
-        append_name(out, limit.name);
-        out += ";q=";
-        append_number(out, static_cast<std::int64_t>(limit.rate.count));
-        out += ";w=";
-        append_number(out, std::max<std::int64_t>(1, limit.rate.window / kSecond));
-    }
+    for (const RateLimitItem& limit : limits)
+        append_item(out, &limit == limits.data(), limit.name, 'q',
+                    static_cast<std::int64_t>(limit.rate.count), 'w',
+                    std::max<std::int64_t>(1, limit.rate.window / kSecond));
 }
 
 void append_ratelimit(std::string& out, std::span<const RateLimitItem> limits) {
-    for (const RateLimitItem& limit : limits) {
-        append_name(out, limit.name);
-        out += ";r=";
-        append_number(out, static_cast<std::int64_t>(limit.remaining));
-        out += ";t=";
-        append_number(out, limit.until_more <= 0 ? 0 : whole_seconds(limit.until_more));
-    }
+    for (const RateLimitItem& limit : limits)
+        append_item(out, &limit == limits.data(), limit.name, 'r', static_cast<std::int64_t>(limit.remaining),
+                    't', limit.until_more <= 0 ? 0 : whole_seconds(limit.until_more));
 }
 
 std::int64_t whole_seconds(Nanos wait) {
     return std::max<std::int64_t>(1, (wait + kSecond - 1) / kSecond);
 }
 
-void append_quota_exceeded(std::string& out, std::span<const std::string_view> violated,
-                           std::int64_t retry_after_s) {
+void append_quota_exceeded(std::string& out, std::span<const std::string_view> violated) {
     out +=
         R"({"type":"https://iana.org/assignments/http-problem-types#quota-exceeded",)"
-        R"("title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"detail":"Retry after )";
-    append_number(out, retry_after_s);
-    out += R"( seconds.","violated-policies":[)";
+        R"("title":"Request cannot be satisfied as assigned quota has been exceeded","status":429,"violated-policies":[)";
     for (std::size_t i = 0; i < violated.size(); ++i)
         out.append(i == 0 ? "\"" : ",\"").append(violated[i]).append("\"");
     out += "]}\n";

@@ -28,9 +28,9 @@ void append_ratelimit(std::string& out, std::span<const RateLimitItem> limits);
 // Whole seconds that are never too few: the same request after them is admitted. At least 1.
 std::int64_t whole_seconds(Nanos wait);
 
-// Appends the problem+json of a request over its limits.
-void append_quota_exceeded(std::string& out, std::span<const std::string_view> violated,
-                           std::int64_t retry_after_s);
+// Appends the problem+json of a request over its limits. When to come back is in Retry-After alone: a flood is
+// answered with this.
+void append_quota_exceeded(std::string& out, std::span<const std::string_view> violated);
 // Appends the problem+json of a banned source.
 void append_banned(std::string& out, std::int64_t retry_after_s);
 

@@ -62,6 +62,7 @@ struct Decision {
     enum class Kind : std::uint8_t { kForward, kReply };
 
     Kind kind = Kind::kForward;
+    Nanos decided = 0;  // CLOCK_MONOTONIC, if the application has read it at the end anyway; 0: it has not
     AddedFields response_fields;  // forward: added to the upstream's response; reply: all but Content-Length,
                                   // Date, Connection
     // Forward:

@@ -60,12 +60,19 @@ class Buffer {
         begin_ += bytes;
         if (begin_ == end_) begin_ = end_ = pinned_;
     }
-    // Grows beyond a block if it must; not while something is pinned.
+    // Room for `bytes` in one piece at the end, for writing into; commit() what was written. Grows beyond a
+    // block if it must; not while something is pinned.
+    char* reserve(std::size_t bytes) {
+        if (capacity_ - end_ < bytes) {
+            ensure(bytes);
+            if (capacity_ - end_ < bytes) compact();
+        }
+        return block_.get() + end_;
+    }
+    // Grows as reserve() does.
     void append(std::string_view bytes) {
         if (bytes.empty()) return;
-        ensure(bytes.size());
-        if (capacity_ - end_ < bytes.size()) compact();
-        std::memcpy(block_.get() + end_, bytes.data(), bytes.size());
+        std::memcpy(reserve(bytes.size()), bytes.data(), bytes.size());
         end_ += bytes.size();
     }
 

@@ -91,7 +91,8 @@ void EventLoop::run_posted() {
 }
 
 void EventLoop::run(const std::function<void()>& after_round) {
-    std::array<epoll_event, 256> events{};
+    // What is deferred waits for all events of a round: few enough that none waits long.
+    std::array<epoll_event, 64> events{};
     while (!stopped_.load(std::memory_order_acquire)) {
         const int count =
             ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms());
@@ -105,12 +106,12 @@ void EventLoop::run(const std::function<void()>& after_round) {
                 static_cast<EventHandler*>(event.data.ptr)->on_events(event.events);
             }
         }
-        fire_timers();
         running_.swap(deferred_);
         for (std::size_t i = 0; i < running_.size(); ++i) {
             if (running_[i] != nullptr) running_[i]->on_deferred();
         }
         running_.clear();
+        fire_timers();
         if (woken) run_posted();
         after_round();
     }

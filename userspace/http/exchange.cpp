@@ -42,7 +42,7 @@ void Session::begin_exchange() {
     decision_.clear();
     worker_.mutable_counters().requests.add();
     application.decide(head_, *state_, decision_);
-    outcome_.decided = monotonic_now();
+    outcome_.decided = decision_.decided != 0 ? decision_.decided : monotonic_now();
     request_sampler_.begin(decision_.observe_request_body ? kRequestSampleBytes : 0, 0);
     const std::size_t response_sample = decision_.observe_response_body ? kResponseSampleBytes : 0;
     response_sampler_.begin(response_sample, response_sample);
@@ -98,10 +98,12 @@ bool Session::step_exchange() {
     if (upstream_ && !upstream_->connected) moved = step_connect();
     if (phase_ == Phase::kExchange && !request_done_) moved = pump_request_body() || moved;
     if (phase_ == Phase::kExchange && upstream_ && upstream_->connected) {
-        moved = flush_upstream() || moved;
+        if (!up_out_.empty() && upstream_->stream.writable() && may_write())
+            moved = flush_upstream() || moved;
         moved = pump_response() || moved;
     }
-    if (phase_ == Phase::kExchange) moved = flush_client() || moved;
+    if (phase_ == Phase::kExchange && !client_out_.empty() && client_.writable() && may_write())
+        moved = flush_client() || moved;
     if (phase_ != Phase::kExchange) return true;
     if (response_ == ResponseState::kDone && client_out_.empty() && (request_done_ || !discard_body_)) {
         finish_exchange();

@@ -86,17 +86,20 @@ void AddedFields::clear() {
     names_.clear();
 }
 
-void AddedFields::set(std::string_view name, std::string_view value) {
+std::string& AddedFields::begin(std::string_view name) {
     names_.push_back({static_cast<std::uint32_t>(lines_.size()), static_cast<std::uint32_t>(name.size())});
-    lines_.append(name).append(": ");
-    const std::size_t start = lines_.size();
+    return lines_.append(name).append(": ");
+}
+
+void AddedFields::set(std::string_view name, std::string_view value) {
+    const std::size_t start = begin(name).size();
     lines_.append(value);
     if (!all(value, kFieldValueChar)) {
         for (std::size_t i = start; i < lines_.size(); ++i) {
             if (!is(lines_[i], kFieldValueChar)) lines_[i] = '?';
         }
     }
-    lines_.append("\r\n");
+    end();
 }
 
 bool AddedFields::replaces(std::string_view name) const {

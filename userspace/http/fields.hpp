@@ -70,6 +70,10 @@ class AddedFields {
     // `name` is a literal of ours. Bytes of `value` that a field can't hold (control characters) become '?',
     // so that no value taken from elsewhere can split a message.
     void set(std::string_view name, std::string_view value);
+    // The same for a value that is made in place and of our own words alone, so that nothing in it has to be
+    // checked: append it to what begin() gives, then end().
+    std::string& begin(std::string_view name);
+    void end() { lines_.append("\r\n"); }
     bool empty() const { return names_.empty(); }
     // Whether a field of this name would be replaced.
     bool replaces(std::string_view name) const;

@@ -1,6 +1,7 @@
 #include "http/rewrite.hpp"
 #include "http/reason_phrase.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -10,7 +11,11 @@ namespace sluice::http {
 namespace {
 
 void put(Buffer& out, std::initializer_list<std::string_view> parts) {
-    for (const auto part : parts) out.append(part);
+    std::size_t bytes = 0;
+    for (const auto part : parts) bytes += part.size();
+    char* to = out.reserve(bytes);
+    for (const auto part : parts) to = std::copy(part.begin(), part.end(), to);
+    out.commit(bytes);
 }
 
 class Number {
@@ -111,17 +116,19 @@ void write_response_head(const ResponseHead& response, const ResponseShape& shap
 
 void write_reply(int status, const AddedFields& fields, std::string_view body, bool with_body,
                  bool keep_alive, int client_minor, std::string_view date_line, Buffer& out) {
-    const std::string_view phrase = reason_phrase(status);
-    put(out, {"HTTP/1.1 ", Number{static_cast<std::uint64_t>(status)}, " ", phrase, "\r\n", date_line,
-              fields.lines()});
-    if (status != 204 && status != 304) put(out, {"Content-Length: ", Number{body.size()}, "\r\n"});
+    std::string_view connection;
     if (!keep_alive) {
-        out.append("Connection: close\r\n");
+        connection = "Connection: close\r\n";
     } else if (client_minor == 0) {
-        out.append("Connection: keep-alive\r\n");
+        connection = "Connection: keep-alive\r\n";
     }
-    out.append("\r\n");
-    if (with_body && status != 204 && status != 304) out.append(body);
+    put(out, {"HTTP/1.1 ", Number{static_cast<std::uint64_t>(status)}, " ", reason_phrase(status), "\r\n",
+              date_line, fields.lines(), connection});
+    if (status == 204 || status == 304) {
+        out.append("\r\n");
+    } else {
+        put(out, {"Content-Length: ", Number{body.size()}, "\r\n\r\n", with_body ? body : ""});
+    }
 }
 
 std::string problem_body(int status, std::string_view reason, std::string_view detail) {

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <utility>
 
 #include "http/client_address.hpp"
 #include "http/proxy_protocol.hpp"
@@ -64,20 +65,35 @@ void Session::on_upstream() {
 
 void Session::on_deferred() {
     deferred_ = false;
+    at_round_end_ = true;
     advance();
+    at_round_end_ = false;
 }
 
 void Session::advance() {
-    bool moved = false;
+    bool moved = std::exchange(moved_, false);
     for (int steps = 0; !closed() && step(); ++steps) {
         moved = true;
-        if (steps == kMaxStepsInARow && !deferred_) {
-            deferred_ = true;
-            worker_.loop().defer(*this);
-        }
+        if (steps == kMaxStepsInARow) defer();
         if (deferred_) break;
     }
-    if (!closed()) set_deadline(moved);
+    if (closed()) return;
+    if (deferred_) {
+        moved_ = moved;
+    } else {
+        set_deadline(moved);
+    }
+}
+
+void Session::defer() {
+    if (deferred_) return;
+    deferred_ = true;
+    worker_.loop().defer(*this);
+}
+
+bool Session::may_write() {
+    if (!at_round_end_) defer();
+    return at_round_end_;
 }
 
 bool Session::step() {
@@ -269,6 +285,7 @@ void Session::refuse_early(const Refusal& refusal) {
 }
 
 bool Session::step_refused() {
+    if (!client_out_.empty() && client_.writable() && !may_write()) return false;
     const bool moved = flush_client();
     if (phase_ == Phase::kRefused && client_out_.empty()) {
         close_politely(false);
@@ -419,6 +436,10 @@ void Session::set_deadline(bool moved) {
 
 void Session::on_deadline() {
     if (closed()) return;
+    if (deferred_) {  // it has moved on since, and its deadline is set when it is called again
+        wait_ = Wait::kNone;
+        return;
+    }
     const Wait wait = wait_;
     wait_ = Wait::kNone;
     end_wait(wait);

@@ -5,6 +5,8 @@
 #include <openssl/err.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +15,19 @@
 namespace sluice::http {
 
 using Status = Stream::Status;
+
+namespace {
+
+// The bare system calls: glibc's recv() and send() are cancellation points, which in a program with threads costs
+// two atomic updates a call; nobody cancels a worker.
+ssize_t receive(int fd, std::span<char> into, int flags) {
+    return ::syscall(SYS_recvfrom, fd, into.data(), into.size(), flags, nullptr, nullptr);
+}
+ssize_t transmit(int fd, std::string_view bytes) {
+    return ::syscall(SYS_sendto, fd, bytes.data(), bytes.size(), MSG_NOSIGNAL, nullptr, 0);
+}
+
+}  // namespace
 
 void set_no_delay(int fd) {
     const int one = 1;
@@ -33,7 +48,7 @@ Stream::Io Stream::read(std::span<char> into) {
     }
     ssize_t n = 0;
     do {
-        n = ::recv(fd_.get(), into.data(), into.size(), 0);
+        n = receive(fd_.get(), into, 0);
     } while (n < 0 && errno == EINTR);
     if (n > 0) {
         // Edge-triggered: a short read has emptied the socket, and whatever comes later is a new edge
@@ -50,7 +65,7 @@ Stream::Io Stream::read(std::span<char> into) {
 Stream::Io Stream::peek(std::span<char> into) {
     ssize_t n = 0;
     do {
-        n = ::recv(fd_.get(), into.data(), into.size(), MSG_PEEK);
+        n = receive(fd_.get(), into, MSG_PEEK);
     } while (n < 0 && errno == EINTR);
     if (n > 0) return {Status::kOk, static_cast<std::size_t>(n)};
     if (n == 0) return {Status::kEnd};
@@ -67,7 +82,7 @@ Stream::Io Stream::write(std::string_view bytes) {
     }
     ssize_t n = 0;
     do {
-        n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+        n = transmit(fd_.get(), bytes);
     } while (n < 0 && errno == EINTR);
     if (n >= 0) return {Status::kOk, static_cast<std::size_t>(n)};
     if (errno != EAGAIN) return {Status::kFailed};

@@ -28,7 +28,7 @@ TEST(RateLimitFields, WholeSecondsAreNeverTooFew) {
 TEST(RateLimitFields, ProblemNamesWhatWasViolated) {
     const std::array<std::string_view, 2> violated{"ai", "user"};
     std::string body;
-    append_quota_exceeded(body, violated, 7);
+    append_quota_exceeded(body, violated);
     EXPECT_NE(body.find(R"("violated-policies":["ai","user"])"), std::string::npos);
     EXPECT_NE(body.find(R"("status":429)"), std::string::npos);
     body.clear();
