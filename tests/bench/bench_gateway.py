@@ -1,6 +1,6 @@
 """The gateway against its peers, on this machine, in this run.
 
-    bench_gateway.py --out FILE [--rounds N] [--seconds S] [--sluiced FILE]
+    bench_gateway.py --out FILE [--rounds N] [--seconds S] [--sluiced FILE] [--load FILE]
 
 refuse_429     one worker refusing everything; nginx limit_req does the same
 proxy_small    one worker in front of a small static answer; haproxy with one thread does the same; direct: nobody
@@ -13,7 +13,7 @@ interleaved, values are medians of the rounds. One CPU is the subject's, another
 import argparse
 import json
 import os
-import re
+import resource
 import signal
 import socket
 import statistics
@@ -170,20 +170,26 @@ backend b
                                                    "127.0.0.1", "--port", str(port), "--no-access-log"])
 
 
-def wrk(port: int, seconds: int) -> dict[str, float]:
-    """Requests a second and p99 in µs, of requests that were answered at all."""
-    command = ["taskset", "-c", str(DRIVER_CPU), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency",
-               f"http://127.0.0.1:{port}/api/ai/x"]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    scale = {"us": 1.0, "ms": 1e3, "s": 1e6}
-    number, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", out).groups()
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    if "Socket errors" in out:
-        raise RuntimeError(f"port {port}: {out}")
-    return {"requests": float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)),
-            "p99": float(number) * scale[unit],
-            "refused": int(refused.group(1)) if refused else 0,
-            "total": int(re.search(r"(\d+) requests in", out).group(1))}
+class Load:
+    """The load generator (http_load.cpp), driven from a CPU of its own."""
+
+    def __init__(self, binary: Path) -> None:
+        if not binary.is_file():
+            raise RuntimeError(f"{binary} is missing: build the target http_load")
+        self.binary = binary
+
+    def run(self, port: int, seconds: float) -> dict[str, float]:
+        """Requests a second, p99 in µs, and how many requests got which kind of answer."""
+        command = ["taskset", "-c", str(DRIVER_CPU), str(self.binary), "127.0.0.1", str(port), str(CONNECTIONS),
+                   str(seconds), "/api/ai/x"]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        out = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if out["other"]:
+            raise RuntimeError(f"port {port}: {out['other']} answers were neither 2xx nor 429")
+        return {"requests": out["requests"] / out["seconds"], "p99": out["p99_us"], "refused": out["refused"],
+                "total": out["requests"], "driver": spent / out["seconds"]}
 
 
 class Asker:
@@ -215,15 +221,15 @@ def row(case: str, subject: str, metric: str, unit: str, values: list[float]) ->
             "min": round(min(values), 1), "max": round(max(values), 1)}
 
 
-def throughput(case: str, bench: Bench, ports: dict[str, int], rounds: int, seconds: int,
+def throughput(case: str, bench: Bench, load: Load, ports: dict[str, int], rounds: int, seconds: float,
                expect_refused: bool) -> list[dict]:
     seen: dict[str, list[dict[str, float]]] = {subject: [] for subject in ports}
     for port in ports.values():
-        wrk(port, 1)  # warm
+        load.run(port, 0.5)  # warm
     for _ in range(rounds):
         for subject, port in ports.items():
             spent = cpu_seconds(bench.pids[port])
-            result = wrk(port, seconds)
+            result = load.run(port, seconds)
             result["cpu"] = (cpu_seconds(bench.pids[port]) - spent) / result["total"] * 1e6
             wrong = result["total"] - result["refused"] if expect_refused else result["refused"]
             if wrong > 2:  # nginx's limit lets one request a minute through
@@ -266,10 +272,12 @@ def added_latency(ports: dict[str, int], rounds: int, questions: int) -> list[di
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="where the rows go")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--seconds", type=float, default=1, help="of each measurement")
     parser.add_argument("--sluiced", type=Path, default=ROOT / "build" / "release" / "sluiced")
+    parser.add_argument("--load", type=Path, default=ROOT / "build" / "release" / "tests" / "bench" / "http_load")
     arguments = parser.parse_args()
+    load = Load(arguments.load.resolve())
     os.sched_setaffinity(0, {DRIVER_CPU})
     rows = []
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder, ExitStack() as stack:
@@ -279,11 +287,11 @@ def main() -> int:
             peers = Bench(refusing, Path(folder), bench.daemon)
             zone = "limit_req_zone $binary_remote_addr zone=z:10m rate=1r/m; limit_req_status 429;"
             limited = f"limit_req zone=z; proxy_pass http://127.0.0.1:{small};"
-            rows += throughput("refuse_429", peers, {
+            rows += throughput("refuse_429", peers, load, {
                 "sluice": peers.sluiced("sluice-refuse", REFUSING_POLICY, small),
                 "nginx": peers.nginx("nginx-refuse", SUBJECT_CPU, zone, limited),
             }, arguments.rounds, arguments.seconds, expect_refused=True)
-        rows += throughput("proxy_small", bench, {
+        rows += throughput("proxy_small", bench, load, {
             "sluice": bench.sluiced("sluice-proxy", ADMITTING_POLICY, small),
             "haproxy": bench.haproxy("haproxy", small),
             "direct": small,
