@@ -94,6 +94,9 @@ def test_unknown_interface_is_a_clear_failure(start_sluice, network):
     done = run(network, "--config", str(sluice.config_file))
     assert done.returncode in (1, 2)
     assert "eth7" in done.stderr
+    checked = run(network, "--config", str(sluice.config_file), "--check")
+    assert checked.returncode == 2
+    assert "eth7: no such interface" in checked.stderr
 
 
 def test_without_root_it_says_what_it_needs(start_sluice, network):

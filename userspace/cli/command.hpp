@@ -25,6 +25,7 @@ struct ArgumentSpec {
     bool required = true;
     ValueKind kind = ValueKind::kText;
     std::vector<std::string_view> choices = {};  // empty: anything
+    bool repeated = false;  // several words; an Invocation holds them with spaces between
 };
 
 struct OptionSpec {

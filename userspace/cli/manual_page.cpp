@@ -57,8 +57,8 @@ std::string command_entry(const CommandSpec& command) {
 std::string usage_line(const CommandSpec& command) {
     std::string line = "sluicectl " + std::string{command.path};
     for (const auto& argument : command.arguments)
-        line +=
-            argument.required ? " " + std::string{argument.name} : " [" + std::string{argument.name} + "]";
+        line += (argument.required ? " " : " [") + std::string{argument.name} +
+                (argument.repeated ? "..." : "") + (argument.required ? "" : "]");
     for (const auto& option : command.options) {
         std::string text{option.name};
         if (!option.value.empty())

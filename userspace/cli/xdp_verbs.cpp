@@ -11,14 +11,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-ExitCode report_kernel_error(const Error& error, const Screen& screen) {
-    screen.err << "sluicectl: " << printable(error.message) << "\n";
-    if (error.code == ErrorCode::kNotPermitted) screen.err << "This needs root.\n";
-    if (error.code == ErrorCode::kConflict) screen.err << "Stop the daemon first, or say --force.\n";
-    // Nothing here asks the daemon: what does not answer is the kernel.
-    return error.code == ErrorCode::kUnavailable ? ExitCode::kFailed : exit_code_of(error.code);
-}
-
 Json as_json(const XdpAttachment& attachment) {
     Json packets = Json::object();
     Json bytes = Json::object();
@@ -27,12 +19,19 @@ Json as_json(const XdpAttachment& attachment) {
         packets[name] = attachment.reasons[i].packets;
         bytes[name] = attachment.reasons[i].bytes;
     }
-    return {{"name", attachment.state.name},         {"mode", attachment.state.mode},
-            {"via", attachment.state.via},           {"note", attachment.state.note},
-            {"attached", attachment.state.attached}, {"program_id", attachment.program_id},
-            {"pins", attachment.pin_directory},      {"abi_version", attachment.abi_version},
-            {"generation", attachment.generation},   {"daemon_alive", attachment.daemon_alive},
-            {"packets", std::move(packets)},         {"bytes", std::move(bytes)}};
+    return {{"name", attachment.state.name},
+            {"ifindex", attachment.state.ifindex},
+            {"mode", attachment.state.mode},
+            {"via", attachment.state.via},
+            {"note", attachment.state.note},
+            {"attached", attachment.state.attached},
+            {"program_id", attachment.program_id},
+            {"pins", attachment.pin_directory},
+            {"abi_version", attachment.abi_version},
+            {"generation", attachment.generation},
+            {"daemon_alive", attachment.daemon_alive},
+            {"packets", std::move(packets)},
+            {"bytes", std::move(bytes)}};
 }
 
 void show_attachments(const std::vector<XdpAttachment>& attachments, const Screen& screen) {
@@ -64,6 +63,14 @@ void show_attachments(const std::vector<XdpAttachment>& attachments, const Scree
 }
 
 }  // namespace
+
+ExitCode report_kernel_error(const Error& error, const Screen& screen) {
+    screen.err << "sluicectl: " << printable(error.message) << "\n";
+    if (error.code == ErrorCode::kNotPermitted) screen.err << "This needs root.\n";
+    if (error.code == ErrorCode::kConflict) screen.err << "Stop the daemon first, or say --force.\n";
+    // Nothing here asks the daemon: what does not answer is the kernel.
+    return error.code == ErrorCode::kUnavailable ? ExitCode::kFailed : exit_code_of(error.code);
+}
 
 ExitCode run_xdp_show(const Invocation& invocation, const ApiClient&, const Screen& screen) {
     const auto attachments = show_xdp_attachments();

@@ -33,6 +33,7 @@
 #include "http/gateway_server.hpp"
 #include "http/tls_context.hpp"
 #include "kernel/bpf_enforcer.hpp"
+#include "kernel/interface_facts.hpp"
 #include "ledger/embedded_ledger.hpp"
 #include "ledger/flusher.hpp"
 
@@ -532,6 +533,11 @@ int check_everything(const Config& config) {
                 tell(context.error().message);
                 return kExitInvalidConfig;
             }
+    for (const std::string& interface : config.interfaces)
+        if (const auto facts = read_interface_facts(interface); !facts) {
+            tell("interfaces: " + facts.error().message);
+            return kExitInvalidConfig;
+        }
     std::cout << "config and policy " << load.loaded->policy->name << " (hash " << load.loaded->hash
               << ") are valid\n";
     return kExitClean;

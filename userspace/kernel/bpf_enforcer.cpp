@@ -153,7 +153,9 @@ class BpfEnforcer final : public KernelEnforcer {
 
     // Takes our program off the interfaces that are no longer named.
     Result<> leave_others() {
-        for (const unsigned ifindex : pins_.interfaces()) {
+        const auto pinned = pins_.interfaces();
+        if (!pinned) return pinned.error();
+        for (const unsigned ifindex : *pinned) {
             const auto kept = [&](const AttachedInterface& one) { return one.state.ifindex == ifindex; };
             if (std::ranges::any_of(interfaces_, kept)) continue;
             std::array<char, IF_NAMESIZE> name{};
@@ -175,7 +177,8 @@ class BpfEnforcer final : public KernelEnforcer {
                 static_cast<void>(detach_xdp_program(one.state.ifindex, one.state.name));
                 static_cast<void>(pins_.remove_interface(one.state.ifindex));
             }
-        if (pins_.interfaces().empty()) static_cast<void>(pins_.remove_shared());
+        if (const auto left = pins_.interfaces(); left && left->empty())
+            static_cast<void>(pins_.remove_shared());
     }
 
   private:

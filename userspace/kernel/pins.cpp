@@ -68,7 +68,7 @@ std::string Pins::interface_directory(unsigned ifindex) const {
     return directory_ + "/" + kInterfacePrefix + std::to_string(ifindex);
 }
 
-std::vector<unsigned> Pins::interfaces() const {
+Result<std::vector<unsigned>> Pins::interfaces() const {
     std::vector<unsigned> found;
     std::error_code error;
     for (const auto& entry : fs::directory_iterator{directory_, error}) {
@@ -79,6 +79,8 @@ std::vector<unsigned> Pins::interfaces() const {
         if (std::from_chars(name.data() + std::string_view{kInterfacePrefix}.size(), end, ifindex).ptr == end)
             found.push_back(ifindex);
     }
+    if (error && error != std::errc::no_such_file_or_directory)
+        return system_error("read", directory_, error.value());
     return found;
 }
 

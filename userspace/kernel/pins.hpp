@@ -20,8 +20,8 @@ class Pins {
 
     const std::string& directory() const { return directory_; }
     std::string interface_directory(unsigned ifindex) const;
-    // Ifindexes that have pinned state.
-    std::vector<unsigned> interfaces() const;
+    // Ifindexes that have pinned state. Without the right to look there: an error, not none.
+    Result<std::vector<unsigned>> interfaces() const;
 
     // The lock that a daemon holds while it lives; empty if another process does. Creates /run/sluice.
     Result<UniqueFd> try_lock() const;

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "kernel/pins.hpp"
+#include "kernel/rights.hpp"
 #include "kernel/xdp_program.hpp"
 
 namespace sluice {
@@ -46,15 +47,20 @@ std::string name_of(unsigned ifindex) {
 }  // namespace
 
 Result<std::vector<XdpAttachment>> show_xdp_attachments() {
+    // Without them some of it looks as if it were not there.
+    if (!has_bpf_rights())
+        return Error{ErrorCode::kNotPermitted,
+                     "look at what is attached: not permitted without CAP_BPF and CAP_NET_ADMIN"};
     const auto pins = Pins::of_this_netns();
     if (!pins) return pins.error();
     std::vector<XdpAttachment> found;
-    const std::vector<unsigned> interfaces = pins->interfaces();
-    if (interfaces.empty()) return found;
+    const auto interfaces = pins->interfaces();
+    if (!interfaces) return interfaces.error();
+    if (interfaces->empty()) return found;
     const auto lock = pins->try_lock();
     if (!lock) return lock.error();
     const SharedFacts facts = read_shared(*pins);
-    for (const unsigned ifindex : interfaces) {
+    for (const unsigned ifindex : *interfaces) {
         XdpAttachment& one = found.emplace_back();
         one.pin_directory = pins->interface_directory(ifindex);
         one.state.ifindex = ifindex;
@@ -63,7 +69,8 @@ Result<std::vector<XdpAttachment>> show_xdp_attachments() {
         one.generation = facts.generation;
         one.daemon_alive = !*lock;
         if (one.state.name.empty()) {
-            one.state.note = "the interface is gone";
+            one.state.name = "(index " + std::to_string(ifindex) + ")";
+            one.state.note = "the interface is gone; its pins go when Sluice starts again or detaches";
             continue;
         }
         const auto attached = look_at_interface(ifindex, one.state.name);
@@ -94,8 +101,10 @@ Result<std::vector<std::string>> detach_xdp(const std::string& interface_or_empt
         return Error{ErrorCode::kConflict,
                      "detach: a live sluiced holds the interfaces; stop it, or use force"};
 
+    const auto interfaces = pins->interfaces();
+    if (!interfaces) return interfaces.error();
     std::vector<std::string> done;
-    for (const unsigned ifindex : pins->interfaces()) {
+    for (const unsigned ifindex : *interfaces) {
         const std::string name = name_of(ifindex);
         if (!interface_or_empty.empty() && name != interface_or_empty) continue;
         if (!name.empty()) {
@@ -112,7 +121,7 @@ Result<std::vector<std::string>> detach_xdp(const std::string& interface_or_empt
                      interface_or_empty.empty()
                          ? "detach: nothing of Sluice is pinned in this network namespace"
                          : "detach: nothing of Sluice is pinned for " + interface_or_empty};
-    if (pins->interfaces().empty()) {
+    if (const auto left = pins->interfaces(); left && left->empty()) {
         if (const auto removed = pins->remove_shared(); !removed) return removed.error();
         done.push_back("removed " + pins->directory());
     }

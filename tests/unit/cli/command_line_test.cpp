@@ -102,8 +102,8 @@ TEST(CommandLine, AVerbIsARequestShownOrRunsByItself) {
         EXPECT_EQ(command.request == nullptr, command.run != nullptr) << command.path;
         EXPECT_EQ(command.request == nullptr, command.show == nullptr) << command.path;
     }
-    for (const auto* line : {"events --category ban -n 3", "xdp show", "xdp detach --interface eth0 --force",
-                             "completion fish", "man"})
+    for (const auto* line : {"events --category ban -n 3", "xdp show", "xdp doctor",
+                             "xdp detach --interface eth0 --force", "completion fish", "man"})
         EXPECT_NE(understood(line).command->run, nullptr) << line;
 }
 
@@ -155,6 +155,28 @@ TEST(CommandLine, AnythingElseIsAUsageError) {
         EXPECT_EQ(end.code, ExitCode::kUsage) << line;
         EXPECT_FALSE(end.text.empty()) << line;
     }
+}
+
+TEST(CommandLine, AnUnknownVerbIsNamedWithWhatIsNear) {
+    for (const auto& [line, named, meant] : std::vector<std::tuple<std::string, std::string, std::string>>{
+             {"bogus", "\"bogus\"", "There are: health status"},
+             {"statsu", "\"statsu\"", "did you mean \"status\"?"},
+             {"-o json helth", "\"helth\"", "did you mean \"health\"?"},
+             {"ban lst", "\"ban lst\"", "did you mean \"ban list\"?"},
+             {"--socket /s policy aply F", "\"policy aply\"", "did you mean \"policy apply\"?"},
+             {"xdp bogus", "\"xdp bogus\"", "There are: show doctor detach"}}) {
+        const std::string text = refused(line).text;
+        EXPECT_NE(text.find(named), std::string::npos) << text;
+        EXPECT_NE(text.find(meant), std::string::npos) << text;
+    }
+    // A verb that is known, wrongly used, is not called unknown.
+    EXPECT_EQ(refused("ban add 192.0.2.1").text.find("no verb"), std::string::npos);
+    EXPECT_EQ(refused("top extra").text.find("no verb"), std::string::npos);
+}
+
+TEST(CommandLine, ARepeatedArgumentHoldsAllItsWords) {
+    EXPECT_EQ(understood("xdp doctor eth0 eth1 -o json").get("INTERFACE"), "eth0 eth1");
+    EXPECT_FALSE(understood("xdp doctor").has("INTERFACE"));
 }
 
 TEST(CommandLine, HelpAndVersionAreAnswers) {
