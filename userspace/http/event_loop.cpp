@@ -58,11 +58,12 @@ void EventLoop::change(int fd, std::uint32_t events, EventHandler& handler) {
 }
 
 void EventLoop::cancel_deferred(EventHandler& handler) {
-    for (auto* list : {&deferred_, &running_}) std::replace(list->begin(), list->end(), &handler, {});
+    for (auto* list : {&deferred_work_, &deferred_write_, &running_})
+        std::replace(list->begin(), list->end(), &handler, {});
 }
 
 int EventLoop::timeout_ms() const {
-    if (!deferred_.empty()) return 0;
+    if (!deferred_work_.empty() || !deferred_write_.empty()) return 0;
     Nanos next = -1;
     for (const TimerQueue* queue : queues_) {
         if (queue->first_ != nullptr && (next < 0 || queue->first_->at_ < next)) next = queue->first_->at_;
@@ -90,6 +91,15 @@ void EventLoop::run_posted() {
     for (auto& task : tasks) task();
 }
 
+void EventLoop::run_pass(Pass pass) {
+    pass_ = pass;
+    running_.swap(deferred(pass));
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+        if (running_[i] != nullptr) running_[i]->on_deferred();
+    }
+    running_.clear();
+}
+
 void EventLoop::run(const std::function<void()>& after_round) {
     // What is deferred waits for all events of a round: few enough that none waits long.
     std::array<epoll_event, 64> events{};
@@ -106,11 +116,9 @@ void EventLoop::run(const std::function<void()>& after_round) {
                 static_cast<EventHandler*>(event.data.ptr)->on_events(event.events);
             }
         }
-        running_.swap(deferred_);
-        for (std::size_t i = 0; i < running_.size(); ++i) {
-            if (running_[i] != nullptr) running_[i]->on_deferred();
-        }
-        running_.clear();
+        run_pass(Pass::kWork);
+        run_pass(Pass::kWrite);
+        pass_ = Pass::kRead;
         fire_timers();
         if (woken) run_posted();
         after_round();

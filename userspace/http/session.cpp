@@ -65,16 +65,14 @@ void Session::on_upstream() {
 
 void Session::on_deferred() {
     deferred_ = false;
-    at_round_end_ = true;
     advance();
-    at_round_end_ = false;
 }
 
 void Session::advance() {
     bool moved = std::exchange(moved_, false);
     for (int steps = 0; !closed() && step(); ++steps) {
         moved = true;
-        if (steps == kMaxStepsInARow) defer();
+        if (steps == kMaxStepsInARow) defer(EventLoop::Pass::kWork);
         if (deferred_) break;
     }
     if (closed()) return;
@@ -85,15 +83,16 @@ void Session::advance() {
     }
 }
 
-void Session::defer() {
+void Session::defer(EventLoop::Pass pass) {
     if (deferred_) return;
     deferred_ = true;
-    worker_.loop().defer(*this);
+    worker_.loop().defer(*this, pass);
 }
 
 bool Session::may_write() {
-    if (!at_round_end_) defer();
-    return at_round_end_;
+    if (worker_.loop().pass() == EventLoop::Pass::kWrite) return true;
+    defer(EventLoop::Pass::kWrite);
+    return false;
 }
 
 bool Session::step() {
@@ -208,6 +207,7 @@ bool Session::step_head() {
     const auto got = client_.read(in_.space());
     if (got.status == Stream::Status::kOk) {
         in_.commit(got.bytes);
+        if (worker_.loop().pass() == EventLoop::Pass::kRead) defer(EventLoop::Pass::kWork);
         return true;
     }
     if (got.status == Stream::Status::kBlocked) {

@@ -74,10 +74,8 @@ class Session final : public EventHandler, public UpstreamUser {
 
     // session.cpp. step_…: true if something moved.
     void advance();
-    void defer();
-    // Whether it is time to write: at the end of the round, when every connection has been read. So each of the
-    // three runs over all connections at hand (the kernel's receiving, our deciding, the kernel's sending) and is
-    // found in the cache, and a client that gets its answer early is not woken for each one.
+    void defer(EventLoop::Pass pass);
+    // Whether this is the pass for it; if not, the session is called in the one that is.
     bool may_write();
     bool step();
     bool step_proxy_header();
@@ -138,10 +136,9 @@ class Session final : public EventHandler, public UpstreamUser {
     Phase phase_ = Phase::kHead;
     Wait wait_ = Wait::kNone;
     Timer timer_;
-    bool deferred_ = false;      // the loop will call on_deferred()
-    bool at_round_end_ = false;  // it does
-    bool moved_ = false;         // before it was deferred
-    bool served_ = false;        // a request, on this connection
+    bool deferred_ = false;  // the loop will call on_deferred()
+    bool moved_ = false;     // before it was deferred
+    bool served_ = false;    // a request, on this connection
     std::size_t lingered_bytes_ = 0;
 
     // The request at hand
