@@ -16,6 +16,10 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+/* Keeps the compiler from making a branch of what was written without one: the verifier follows both sides of
+ * every branch, and what hangs on a random bit can't be predicted. */
+#define sluice_hide(value) __asm__("" : "+r"(value))
+
 enum sluice_charge {
 	SLUICE_WITHIN,
 	SLUICE_OVER,
@@ -46,8 +50,10 @@ static __always_inline __u64 sluice_cost(const struct sluice_limit *limit, __u64
 static __always_inline __u64 sluice_ahead(__u64 word, __u64 now, __u64 depth)
 {
 	__u64 ahead = (word & ~SLUICE_TAG_MASK) - now;
+	__s64 out_of_range = (__s64)(ahead | (depth + SLUICE_OVERSHOOT - ahead)) >> 63;
 
-	return ahead > depth + SLUICE_OVERSHOOT ? 0 : ahead;
+	sluice_hide(out_of_range);
+	return ahead & ~(__u64)out_of_range;
 }
 
 /*
@@ -56,22 +62,22 @@ static __always_inline __u64 sluice_ahead(__u64 word, __u64 now, __u64 depth)
  * source's tag; depth + cost < 2^63. Under contention the fourth try adds without comparing, and takes back
  * what was over.
  */
-static __always_inline enum sluice_charge sluice_gcra(__u64 *word, __u64 seen, __u64 now, __u64 cost,
+static __always_inline enum sluice_charge sluice_gcra(__u64 *word, __u64 tag, __u64 now, __u64 cost,
 						      __u64 depth)
 {
-	const __u64 tag = seen & SLUICE_TAG_MASK;
+	__u64 seen = *(volatile __u64 *)word;
 
 	for (int attempt = 0; attempt < 3; attempt++) {
 		__u64 ahead = sluice_ahead(seen, now, depth);
 		__u64 found;
 
+		if ((seen & SLUICE_TAG_MASK) != tag)
+			return SLUICE_WITHIN;
 		if (ahead + cost > depth)
 			return SLUICE_OVER;
 		found = __sync_val_compare_and_swap(word, seen, (now + ahead + cost) | tag);
 		if (found == seen)
 			return SLUICE_WITHIN;
-		if ((found & SLUICE_TAG_MASK) != tag)
-			return SLUICE_WITHIN; /* the entry went to another source: see sluice_claim() */
 		seen = found;
 	}
 	seen = __sync_fetch_and_add(word, cost);
@@ -99,12 +105,14 @@ static __always_inline __u64 sluice_first_drop(__u64 tag, __u64 now, __u64 span)
 
 /* Counts one drop and returns how many fell into the span that began with the first of them. Contended, a
  * drop may go uncounted; the next ones count. */
-static __always_inline __u32 sluice_count_one_drop(__u64 *word, __u64 seen, __u64 now, __u64 span)
+static __always_inline __u32 sluice_count_one_drop(__u64 *word, __u64 tag, __u64 now, __u64 span)
 {
+	__u64 seen = *(volatile __u64 *)word;
 	__u64 left = (seen & SLUICE_DROPS_TIME) - (now & SLUICE_DROPS_TIME);
-	__u64 next = left && left <= span ? seen + SLUICE_DROPS_ONE
-					  : sluice_first_drop(seen & SLUICE_TAG_MASK, now, span);
+	__u64 next = left && left <= span ? seen + SLUICE_DROPS_ONE : sluice_first_drop(tag, now, span);
 
+	if ((seen & SLUICE_TAG_MASK) != tag)
+		return 0;
 	__sync_val_compare_and_swap(word, seen, next);
 	return (__u32)(next >> SLUICE_TAG_BITS & SLUICE_DROPS_MASK);
 }

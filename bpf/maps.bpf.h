@@ -97,6 +97,7 @@ struct {
 /* Now, as the upper bits of a word of each limit. */
 struct sluice_times {
 	__u64 word[SLUICE_LIMITS_MAX];
+	__u64 way; /* see sluice_find() */
 };
 
 struct sluice_clock {

@@ -29,12 +29,14 @@ static __always_inline __u32 sluice_find_fence(const struct sluice_fences *fence
 			__u64 differ = address->hi ^ fences->hi[probe];
 			__u64 same = ((differ | (0 - differ)) >> 63) ^ 1;
 
+			sluice_hide(same);
 			below = sluice_below(address->hi, fences->hi[probe]) | (same & below);
 		}
+		sluice_hide(below);
 		at += step & (below - 1);
 		/* Hides from the compiler that `at` is small: it would drop the mask that shows it to 6.1's
 		 * verifier. */
-		__asm__ volatile("" : "+r"(at));
+		sluice_hide(at);
 	}
 	return (__u32)at & (SLUICE_FENCES - 1);
 }

@@ -37,8 +37,6 @@ static __always_inline struct sluice_address sluice_masked(const struct sluice_a
 
 /* --- prefix sets --- */
 
-/* Functions that are not static are verified once and by themselves, not once for every way that leads to
- * them. */
 __noinline __u32 sluice_search_block(struct sluice_fences *fences, struct sluice_address *address, int ipv4)
 {
 	if (!fences || !address)
@@ -107,13 +105,18 @@ static __always_inline void sluice_look_at_clock(struct sluice_walk *walk)
 
 /* --- arrival times --- */
 
-static __always_inline __u64 *sluice_find(struct sluice_set *set, __u64 tag, __u64 *seen)
+/*
+ * The first entry with this tag, or NULL. The way goes through memory, where the verifier can't follow it:
+ * what comes after is one case to it, and not eight.
+ */
+static __always_inline __u64 *sluice_find(struct sluice_set *set, struct sluice_times *now, __u64 tag)
 {
 #pragma unroll
-	for (int way = 0; way < SLUICE_WAYS; way++) {
-		*seen = *(volatile __u64 *)&set->entry[way];
-		if ((*seen & SLUICE_TAG_MASK) == tag)
-			return &set->entry[way];
+	for (__u32 way = 0; way < SLUICE_WAYS; way++) {
+		if ((*(volatile __u64 *)&set->entry[way] & SLUICE_TAG_MASK) == tag) {
+			*(volatile __u64 *)&now->way = way;
+			return &set->entry[*(volatile __u64 *)&now->way & (SLUICE_WAYS - 1)];
+		}
 	}
 	return 0;
 }
@@ -127,35 +130,31 @@ enum sluice_claimed {
 /*
  * Puts a word in place of one whose source is back at its full allowance, else of the one nearest to it,
  * measured by the depth of its limit. If the place is lost the packet goes uncharged, as it may when two CPUs
- * meet a new source at once: at most one packet per CPU and new source.
+ * meet a new source at once: at most one packet per CPU and new source. (Functions that are not static are
+ * verified once and by themselves, not once for every way that leads to them.)
  */
-static __always_inline enum sluice_claimed sluice_claim(struct sluice_set *set,
-							const struct sluice_limit_list *limits,
-							const struct sluice_times *now, __u64 word)
+__noinline __u32 sluice_claim(struct sluice_set *set, struct sluice_limit_list *limits,
+			      struct sluice_times *now, __u64 word)
 {
-	__u64 least = ~0ull, old = 0;
-	__u32 victim = 0;
+	__u64 least = ~0ull, *entry, old;
 
-	/* Unrolled: 6.1 refuses a loop that the compiler lays out so that it falls through into its own head.
-	 */
+	if (!set || !limits || !now)
+		return SLUICE_CLAIM_LOST;
 #pragma unroll
 	for (__u32 way = 0; way < SLUICE_WAYS; way++) {
 		__u64 seen = *(volatile __u64 *)&set->entry[way];
 		__u32 slot = seen & (SLUICE_LIMITS_MAX - 1);
 		const struct sluice_limit *limit = &limits->limit[slot];
 		__u64 ahead = sluice_ahead(seen, now->word[slot], limit->depth) >> (limit->scale & 63);
+		__u64 rank = ahead << 3 | way;
 
-		if (ahead < least) {
-			least = ahead;
-			old = seen;
-			victim = way;
-		}
-		if (!ahead)
-			break;
+		least = rank < least ? rank : least;
 	}
-	if (__sync_val_compare_and_swap(&set->entry[victim & (SLUICE_WAYS - 1)], old, word) != old)
+	entry = &set->entry[least & (SLUICE_WAYS - 1)];
+	old = *(volatile __u64 *)entry;
+	if (__sync_val_compare_and_swap(entry, old, word) != old)
 		return SLUICE_CLAIM_LOST;
-	return least ? SLUICE_CLAIM_EVICTED : SLUICE_CLAIM_FREE;
+	return least >> 3 ? SLUICE_CLAIM_EVICTED : SLUICE_CLAIM_FREE;
 }
 
 /* One judgement by the limits of one scope, asked and answered. */
@@ -179,7 +178,7 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 	for (__u32 i = 0; i < SLUICE_LIMITS_MAX; i++) {
 		__u32 slot = limits->order[i] & (SLUICE_LIMITS_MAX - 1);
 		const struct sluice_limit *limit = &limits->limit[slot];
-		__u64 tag, cost, seen, *entry;
+		__u64 tag, cost, *entry;
 
 		if (i >= limits->used)
 			break;
@@ -187,9 +186,9 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 			continue;
 		cost = sluice_cost(limit, limit->count == SLUICE_COUNT_BYTES ? judgement->length_bytes : 1);
 		tag = sluice_tag(judgement->hash, limit->salt, slot);
-		entry = sluice_find(set, tag, &seen);
+		entry = sluice_find(set, now, tag);
 		if (entry) {
-			if (sluice_gcra(entry, seen, now->word[slot], cost, limit->depth) == SLUICE_WITHIN)
+			if (sluice_gcra(entry, tag, now->word[slot], cost, limit->depth) == SLUICE_WITHIN)
 				continue;
 		} else if (cost <= limit->depth) {
 			if (sluice_claim(set, limits, now, (now->word[slot] + cost) | tag) ==
@@ -220,16 +219,16 @@ __noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_l
 				   struct sluice_times *now, __u64 hash, __u32 most)
 {
 	const struct sluice_limit *limit;
-	__u64 tag, seen, time, *entry;
+	__u64 tag, time, *entry;
 
 	if (!set || !limits || !now)
 		return 0;
 	limit = &limits->limit[SLUICE_BAN_SLOT];
 	time = now->word[SLUICE_BAN_SLOT];
 	tag = sluice_tag(hash, limit->salt, SLUICE_BAN_SLOT);
-	entry = sluice_find(set, tag, &seen);
+	entry = sluice_find(set, now, tag);
 	if (entry) {
-		if (sluice_count_one_drop(entry, seen, time, limit->depth) < most)
+		if (sluice_count_one_drop(entry, tag, time, limit->depth) < most)
 			return 0;
 		*(volatile __u64 *)entry = time | tag;
 		return 1;

@@ -25,9 +25,7 @@ static __always_inline __u32 lru_limit_source(struct sluice_walk* walk) {
         bpf_map_update_elem(&lru, &walk->source, &fresh, BPF_NOEXIST);
         return SLUICE_PASSED;
     }
-    return sluice_gcra(word, *(volatile __u64*)word, now, cost, limit->depth) == SLUICE_WITHIN
-               ? SLUICE_PASSED
-               : limit->reason;
+    return sluice_gcra(word, 0, now, cost, limit->depth) == SLUICE_WITHIN ? SLUICE_PASSED : limit->reason;
 }
 
 /* As sluice_judge(). */
@@ -70,10 +68,10 @@ int parse_xdp(struct xdp_md* ctx) {
     struct sluice_walk walk;
 
     if (!sluice_begin(&walk, ctx)) return XDP_PASS;
-    return sluice_finish(&walk, sluice_look_at(&walk) == SLUICE_PARSED_IP && walk.policy &&
-                                        sluice_is_protected(&walk)
-                                    ? SLUICE_PASSED
-                                    : SLUICE_UNPROTECTED);
+    return sluice_finish(
+        &walk, sluice_look_at(&walk) == SLUICE_PARSED_IP && walk.policy && sluice_is_protected(&walk)
+                   ? SLUICE_PASSED
+                   : SLUICE_UNPROTECTED);
 }
 
 static __always_inline __u32 lists_judge(struct sluice_walk* walk) {

@@ -38,6 +38,15 @@ class Limits : public BpfTest {
     }
 };
 
+TEST_F(Limits, TheVerifierNeedsAFractionOfWhatItMay) {
+    bpf_prog_info info{};
+    std::uint32_t bytes = sizeof info;
+    ASSERT_EQ(bpf_obj_get_info_by_fd(program_->program(), &info, &bytes), 0);
+    if (info.verified_insns == 0) GTEST_SKIP() << "this kernel does not say (before 5.16)";
+    RecordProperty("verified_insns", static_cast<int>(info.verified_insns));
+    EXPECT_LT(info.verified_insns, 200'000U);  // of a million
+}
+
 TEST_F(Limits, PacketsToTheExactOne) {
     limited({limit(PacketCount::kPackets, 1, kHour, 1000)});
     EXPECT_EQ(program_->run_many(tcp_from("192.0.2.1"), 1000), (Counts{{"passed", 1000}}));
