@@ -92,22 +92,29 @@ std::span<const std::uint16_t> ChargePlan::limits(std::string_view class_name, b
     return classes_.front().limits[authenticated];
 }
 
+KeyHash ChargePlan::subject(LimitScope per, const RequestSubject& request) const {
+    if (per == LimitScope::kUser && !request.user.empty()) {
+        return hasher_.subject(SubjectKind::kUser, request.user);
+    }
+    return hasher_.subject(source_prefix_.of(request.client));
+}
+
 KeyHash ChargePlan::key(std::uint16_t index, const RequestSubject& request) const {
     const Limit& limit = limits_[index];
-    if (limit.per == LimitScope::kUser && !request.user.empty()) {
-        return hasher_.key(limit.name, SubjectKind::kUser, request.user);
-    }
-    return hasher_.key(limit.name, source_prefix_.of(request.client));
+    return hasher_.key(limit.id, subject(limit.per, request));
 }
 
 void ChargePlan::charges(const RequestSubject& request, const Overrides& overrides, Nanos now,
                          ChargeList& out) const {
     const bool authenticated = !request.user.empty();
+    std::array<std::optional<KeyHash>, 2> subjects;  // by what a limit is per
     out.size_ = 0;
     for (const std::uint16_t index : limits(request.class_name, authenticated)) {
         const Limit& limit = limits_[index];
         Charge& charge = out.charges_[out.size_];
-        charge = {.key = key(index, request),
+        std::optional<KeyHash>& of = subjects[limit.per == LimitScope::kUser];
+        if (!of) of = subject(limit.per, request);
+        charge = {.key = hasher_.key(limit.id, *of),
                   .limit = limit.id,
                   .rate = limit.rate,
                   .cost = request.cost,

@@ -69,6 +69,7 @@ class ChargePlan {
     };
 
     explicit ChargePlan(const KeyHasher& hasher) : hasher_(hasher) {}
+    KeyHash subject(LimitScope per, const RequestSubject& request) const;
 
     KeyHasher hasher_;
     SourcePrefix source_prefix_;

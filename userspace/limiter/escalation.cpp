@@ -89,7 +89,7 @@ EscalationTracker::Source& EscalationTracker::find(const IpPrefix& source, std::
 }
 
 std::size_t EscalationTracker::set_of(const IpPrefix& source) const {
-    return hasher_.key("escalation", source).low & (sets_ - 1);
+    return hasher_.subject(source).low & (sets_ - 1);
 }
 
 EscalationTracker::Stripe& EscalationTracker::stripe_of(std::size_t set) {

@@ -21,26 +21,6 @@ std::string_view bytes_of(const auto& object) {
     return {reinterpret_cast<const char*>(&object), sizeof object};
 }
 
-// Parts are a few bytes long: a call of memcpy() would cost more than the copy.
-template <class Word>
-char* append_as(char* out, std::string_view part) {
-    const std::size_t last = part.size() - sizeof(Word);
-    Word word;
-    for (std::size_t at = 0; at < last; at += sizeof word) {
-        std::memcpy(&word, part.data() + at, sizeof word);
-        std::memcpy(out + at, &word, sizeof word);
-    }
-    std::memcpy(&word, part.data() + last, sizeof word);  // overlaps the one before
-    std::memcpy(out + last, &word, sizeof word);
-    return out + part.size();
-}
-
-char* append(char* out, std::string_view part) {
-    if (part.size() >= sizeof(std::uint64_t)) return append_as<std::uint64_t>(out, part);
-    if (part.size() >= sizeof(std::uint32_t)) return append_as<std::uint32_t>(out, part);
-    return std::copy(part.begin(), part.end(), out);
-}
-
 }  // namespace
 
 Result<KeySecret> random_key_secret() {
@@ -68,21 +48,28 @@ KeyHash KeyHasher::hash(std::span<const std::string_view> parts) const {
     for (const std::string_view part : parts) {
         const auto length = static_cast<Length>(part.size());
         std::memcpy(end, &length, sizeof length);
-        end = append(end + sizeof length, part);
+        end = std::copy(part.begin(), part.end(), end + sizeof length);
     }
     const XXH128_hash_t hash = XXH3_128bits_withSecret(buffer, total, secret_.data(), secret_.size());
     return {hash.high64, hash.low64};
 }
 
-KeyHash KeyHasher::key(std::string_view limit, SubjectKind kind, std::string_view subject) const {
-    return hash(std::array{std::string_view{"counter"}, limit, bytes_of(kind), subject});
+KeyHash KeyHasher::subject(SubjectKind kind, std::string_view name) const {
+    return hash(std::array{std::string_view{"subject"}, bytes_of(kind), name});
 }
 
-KeyHash KeyHasher::key(std::string_view limit, const IpPrefix& source) const {
-    std::array<char, 17> subject;
-    std::memcpy(subject.data(), source.address().bytes().data(), 16);
-    subject[16] = static_cast<char>(source.length());
-    return key(limit, SubjectKind::kAddress, {subject.data(), subject.size()});
+KeyHash KeyHasher::subject(const IpPrefix& source) const {
+    std::array<char, 17> name;
+    std::memcpy(name.data(), source.address().bytes().data(), 16);
+    name[16] = static_cast<char>(source.length());
+    return subject(SubjectKind::kAddress, {name.data(), name.size()});
+}
+
+KeyHash KeyHasher::key(std::uint64_t limit_id, const KeyHash& subject) const {
+    const std::array parts{limit_id, subject.high, subject.low};
+    const XXH128_hash_t hash =
+        XXH3_128bits_withSecret(parts.data(), sizeof parts, secret_.data(), secret_.size());
+    return {hash.high64, hash.low64};
 }
 
 std::uint64_t KeyHasher::limit_id(std::string_view limit) const {

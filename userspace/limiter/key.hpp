@@ -1,5 +1,6 @@
-// Names of counters: a 128-bit keyed hash of (limit, kind of subject, subject), each part with its length
-// before it, so that no text a user can choose reaches another's counter.
+// Names of counters: 128-bit keyed hashes of (limit, kind of subject, subject), each part with its length
+// before it, so that no text a user can choose reaches another's counter. In two steps, because a request is
+// one subject's and has a counter for each of its limits.
 #pragma once
 
 #include <array>
@@ -35,12 +36,14 @@ class KeyHasher {
   public:
     explicit KeyHasher(const KeySecret& secret) : secret_(secret) {}
 
-    // The counter of one user or one source for one limit. subject: any bytes, any length.
-    KeyHash key(std::string_view limit, SubjectKind kind, std::string_view subject) const;
-    KeyHash key(std::string_view limit, const IpPrefix& source) const;
-
-    // The name of a limit as a number: says which keys share an overflow counter (see Limiter).
+    // One user or one source. name: any bytes, any length.
+    KeyHash subject(SubjectKind kind, std::string_view name) const;
+    KeyHash subject(const IpPrefix& source) const;
+    // A limit. Also says which keys share an overflow counter (see Limiter).
     std::uint64_t limit_id(std::string_view limit) const;
+    // The counter of a subject for a limit.
+    KeyHash key(std::uint64_t limit_id, const KeyHash& subject) const;
+
     // A user as a number, for Escalation; never 0, which is nobody.
     std::uint64_t identity(std::string_view user) const;
 

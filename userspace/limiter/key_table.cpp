@@ -10,9 +10,11 @@
 namespace sluice {
 namespace {
 
+constexpr std::size_t kPage = 4096;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kCacheLine = 64;
 
-// Whole huge pages, or nullptr. Longer by one than asked for, because only the caller can align.
+// From the begin of a huge page on, or nullptr. Maps more by one, because only the caller can align.
 void* map_huge(std::size_t bytes) {
     void* const mapped = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -28,13 +30,13 @@ void* map_huge(std::size_t bytes) {
 }  // namespace
 
 KeyTable::Places::Places(std::size_t count) {
-    const std::size_t bytes = count * sizeof(KeyWindow);
+    const std::size_t bytes = (count * sizeof(KeyWindow) + kPage - 1) / kPage * kPage;
     void* memory = nullptr;
     if (bytes >= kHugePage) {
-        mapped_bytes_ = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-        memory = map_huge(mapped_bytes_);
+        mapped_bytes_ = bytes;
+        memory = map_huge(bytes);
     } else {
-        memory = std::aligned_alloc(alignof(KeyWindow), bytes);
+        memory = std::malloc(count * sizeof(KeyWindow));
     }
     if (memory == nullptr) return;
     windows_ = static_cast<KeyWindow*>(memory);
@@ -71,10 +73,10 @@ void KeyTable::prefetch(const KeyHash& key) const {
     const std::size_t count = place_count_.load(std::memory_order_relaxed);
     const std::uintptr_t place =
         first_place_.load(std::memory_order_relaxed) + home(key, count) * sizeof(KeyWindow);
-    // At 70 % full two keys of three stand in the first two of their places, and those next to these come
-    // along: memory is read in pairs of lines.
-    __builtin_prefetch(reinterpret_cast<const void*>(place));
-    __builtin_prefetch(reinterpret_cast<const void*>(place + sizeof(KeyWindow)));
+    // Two places: four keys of five stand in one of them.
+    for (std::size_t line = 0; line < 2 * sizeof(KeyWindow); line += kCacheLine) {
+        __builtin_prefetch(reinterpret_cast<const void*>(place + line));
+    }
 }
 
 KeyWindow* KeyTable::find(const KeyHash& key) const {

@@ -54,7 +54,7 @@ class KeyTable {
     bool has_room() const { return (size_ + 1) * 8 <= places_.size() * 7; }
     // 70 % full: look-ups begin to take more than two places.
     bool wants_growth() const { return size_ * 10 >= places_.size() * 7; }
-    // How many places grow() would like. By a quarter: a key's share of the table stays below 115 bytes.
+    // How many places grow() would like. By a quarter: a key's share of the table stays below 190 bytes.
     std::size_t wanted_places() const { return places_.size() + places_.size() / 4 + kFewest; }
     static std::size_t bytes_for(std::size_t places) {
         return places * sizeof(KeyWindow) + places / kRegion / 8;

@@ -156,8 +156,11 @@ Admission Limiter::admit(std::span<const Charge> charges, Nanos now, std::span<C
     }
     Admission admission = verdict(charges, results, now);
     if (admission.admitted) {
-        make_places(request, now, results);
-        admission = verdict(charges, results, now);
+        const auto missing = [](const Request::Place& place) { return place.window == nullptr; };
+        if (std::ranges::any_of(std::span{request.places}.first(charges.size()), missing)) {
+            make_places(request, now, results);
+            admission = verdict(charges, results, now);
+        }
         if (admission.admitted) {
             spend(request, results);
         } else {

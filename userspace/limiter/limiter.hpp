@@ -55,12 +55,13 @@ struct Admission {
 };
 
 struct LimiterConfig {
-    // Sized for a host that sees four million users and addresses within their windows; 200 bytes a key with
+    // Sized for a host that sees four million users and addresses within their windows; at most 190 bytes a key with
     // up to 8 requests in its window, and rather more for keys that are busy.
     std::size_t max_keys = 4'000'000;
     std::size_t max_bytes = std::size_t{1} << 30;
-    // A power of two. Many, so that growing one shard's table stays below a millisecond at ten million keys.
-    unsigned shards = 256;
+    // A power of two. Many, so that growing one shard's table takes some milliseconds at most at ten million
+    // keys; not so many that the tables of a million keys are too small for huge pages.
+    unsigned shards = 64;
     // Whether changed keys are remembered for drain_changes(). Off when nobody stores them.
     bool track_changes = false;
 };

@@ -1,30 +1,16 @@
 #include "limiter/window.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 
 namespace sluice {
 namespace {
-
-// A window is between 2^29 and 2^30 ticks long (fewer if it is shorter than that many nanoseconds), so that
-// four of them fit into a run's 32 bits and the log is rebased seldom.
-constexpr int kWindowBits = 30;
-
-unsigned shift_for(Nanos window_ns) {
-    const int bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(window_ns)));
-    return static_cast<unsigned>(std::max(0, bits - kWindowBits));
-}
 
 std::int64_t ceil_tick(Nanos time, unsigned shift) {
     return (time + ((std::int64_t{1} << shift) - 1)) >> shift;
 }
 
 }  // namespace
-
-unsigned KeyWindow::shift() const {
-    return shift_for(window_ns_);
-}
 
 std::size_t KeyWindow::bytes_for(std::size_t capacity) {
     // glibc puts 8 bytes before a block and rounds to 16: capacities are odd, so that nothing is wasted.
@@ -51,7 +37,7 @@ bool KeyWindow::reserve(std::size_t capacity) {
 }
 
 bool KeyWindow::grow() {
-    return reserve(place_ == Place::kFar ? 2 * capacity() + 1 : 9);
+    return reserve(2 * capacity() + 1);
 }
 
 // The block's copies of the times of its oldest and newest run.
@@ -59,12 +45,6 @@ void KeyWindow::note_ends() {
     if (place_ != Place::kFar || size_ == 0) return;
     far_.first_tick = run(0).tick;
     far_.last_tick = run(size_ - 1U).tick;
-}
-
-// Runs up to this tick have left the window. A run counts while its time > now - window; its time is a whole
-// number of ticks, so comparing ticks is exact.
-std::int64_t KeyWindow::ticks_gone(Nanos window_ns, Nanos now) const {
-    return ((now - window_ns) >> shift()) - base_tick_;
 }
 
 Spending KeyWindow::spending(Nanos window_ns, Nanos now) const {
@@ -90,10 +70,9 @@ Nanos KeyWindow::fits_at(const Rate& rate, std::uint64_t cost, Nanos now) const 
     return when;
 }
 
-void KeyWindow::prune(Nanos now) {
-    if (size_ == 0) return;
+// The oldest run has left the window, at least.
+void KeyWindow::forget_expired(Nanos now) {
     const std::int64_t gone = ticks_gone(window_ns_, now);
-    if (first_tick() > gone) return;
     if (last_tick() <= gone) return clear();
     std::size_t runs = 0;
     do sum_ -= run(runs++).count;
@@ -128,7 +107,7 @@ std::int64_t KeyWindow::stamp(const Rate& rate, Nanos now) const {
 std::size_t KeyWindow::wants_bytes(const Rate& rate, Nanos now) const {
     if (size_ < capacity() || capacity() >= kMaxRuns) return 0;
     if (rate.window == window_ns_ && stamp(rate, now) <= base_tick_ + last_tick()) return 0;
-    return place_ == Place::kFar ? bytes_for(2 * capacity() + 1) - bytes_for(capacity()) : bytes_for(9);
+    return bytes_for(2 * capacity() + 1) - block_bytes();
 }
 
 bool KeyWindow::add(const Rate& rate, std::uint32_t cost, Nanos now) {

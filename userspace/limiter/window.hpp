@@ -11,13 +11,14 @@
 // Both are the same structure; a limit that changes from one to the other, or changes its window, keeps its
 // runs. A window made longer can't know what had left it before; it counts what it still has.
 //
-// A KeyWindow is one cache line. It holds the first kNearRuns runs itself; more move to a block of the heap
-// that it owns, while the times of the oldest and the newest run stay here: a request that fits reads nothing
-// of the block unless something has just left the window.
+// A KeyWindow holds its first kNearRuns runs itself; more move to a block of the heap that it owns, while the
+// times of the oldest and the newest run stay here: a request that fits reads nothing of the block unless
+// something has just left the window. Why: docs/adr/0010.
 // Not thread-safe: the Limiter's shard lock protects it.
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -51,7 +52,7 @@ struct WindowFields {
         std::uint32_t tick;  // since base_tick
         std::uint32_t count;
     };
-    static constexpr std::size_t kNearRuns = 3;
+    static constexpr std::size_t kNearRuns = 8;
     struct Block {  // a ring
         Run* runs;
         std::uint32_t first_tick;  // of the oldest and the newest run
@@ -74,7 +75,7 @@ struct WindowFields {
     };
 };
 
-class alignas(64) KeyWindow : private WindowFields {
+class KeyWindow : private WindowFields {
   public:
     KeyWindow() = default;  // nobody's: a free place of the table
     explicit KeyWindow(const KeyHash& key) {
@@ -108,7 +109,9 @@ class alignas(64) KeyWindow : private WindowFields {
     Nanos fits_at(const Rate& rate, std::uint64_t cost, Nanos now) const;
 
     // Forgets what left the window it was last charged with. `now` must never go back for one key.
-    void prune(Nanos now);
+    void prune(Nanos now) {
+        if (size_ > 0 && first_tick() <= ticks_gone(window_ns_, now)) forget_expired(now);
+    }
     // Bytes that grow() would add before add(rate, …, now) can keep it as a run of its own; 0: it has room,
     // or is as large as it may be. After prune(now).
     std::size_t wants_bytes(const Rate& rate, Nanos now) const;
@@ -124,7 +127,7 @@ class alignas(64) KeyWindow : private WindowFields {
     // Nothing: not ours, damaged or out of memory. Times are moved by shift_ns.
     static std::optional<KeyWindow> restore(const KeyHash& key, std::string_view bytes, Nanos shift_ns);
 
-    static constexpr std::size_t kMaxRuns = 2559;  // grow() from 3 comes to this
+    static constexpr std::size_t kMaxRuns = 2303;  // what grow() comes to
 
   private:
     WindowFields& fields() { return *this; }
@@ -142,9 +145,20 @@ class alignas(64) KeyWindow : private WindowFields {
     std::uint32_t last_tick() const {
         return place_ == Place::kFar ? far_.last_tick : near_[size_ - 1U].tick;
     }
-    unsigned shift() const;  // a tick is 2^shift ns
+    // A window is between 2^29 and 2^30 ticks long (fewer if it is shorter than that many nanoseconds), so
+    // that four of them fit into a run's 32 bits and the log is rebased seldom. A tick is 2^shift ns.
+    static unsigned shift_for(Nanos window_ns) {
+        const auto bits = std::bit_width(static_cast<std::uint64_t>(window_ns));
+        return bits > 30 ? static_cast<unsigned>(bits - 30) : 0;
+    }
+    unsigned shift() const { return shift_for(window_ns_); }
     Nanos time_of(std::uint32_t tick) const { return (base_tick_ + tick) << shift(); }
-    std::int64_t ticks_gone(Nanos window_ns, Nanos now) const;
+    // Runs up to this tick have left the window. A run counts while its time > now - window; its time is a
+    // whole number of ticks, so comparing ticks is exact.
+    std::int64_t ticks_gone(Nanos window_ns, Nanos now) const {
+        return ((now - window_ns) >> shift()) - base_tick_;
+    }
+    void forget_expired(Nanos now);
     std::int64_t stamp(const Rate& rate, Nanos now) const;
     void drop_oldest(std::size_t runs);
     void append(Run run);
@@ -154,6 +168,6 @@ class alignas(64) KeyWindow : private WindowFields {
     void note_ends();
 };
 
-static_assert(sizeof(KeyWindow) == 64, "a cache line");
+static_assert(sizeof(KeyWindow) == 104, "a key with few requests in its window takes 200 bytes at most");
 
 }  // namespace sluice

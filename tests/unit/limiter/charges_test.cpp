@@ -81,8 +81,11 @@ TEST(Charges, MissionTable) {
             EXPECT_EQ(list.charges()[i].rate, of.rate);
             EXPECT_EQ(list.charges()[i].cost, 1U);
             const bool by_user = of.per == LimitScope::kUser && !row.user.empty();
-            EXPECT_EQ(list.charges()[i].key, by_user ? hasher().key(of.name, SubjectKind::kUser, row.user)
-                                                     : hasher().key(of.name, IpPrefix{kClient, 32}));
+            EXPECT_EQ(
+                list.charges()[i].key,
+                by_user
+                    ? hasher().key(hasher().limit_id(of.name), hasher().subject(SubjectKind::kUser, row.user))
+                    : hasher().key(hasher().limit_id(of.name), hasher().subject(IpPrefix{kClient, 32})));
         }
     }
 }

@@ -25,7 +25,8 @@ inline const KeyHasher& hasher() {
 }
 
 inline KeyHash key_of(std::string_view limit, std::uint64_t subject) {
-    return hasher().key(limit, SubjectKind::kUser, std::to_string(subject));
+    return hasher().key(hasher().limit_id(limit),
+                        hasher().subject(SubjectKind::kUser, std::to_string(subject)));
 }
 
 inline Charge charge_of(std::uint64_t subject, Rate rate, std::uint32_t cost = 1,

@@ -14,7 +14,7 @@ using test::hasher;
 
 TEST(Key, PartsCannotBeShiftedIntoOneAnother) {
     const auto key = [](std::string_view limit, std::string_view subject) {
-        return hasher().key(limit, SubjectKind::kUser, subject);
+        return hasher().key(hasher().limit_id(limit), hasher().subject(SubjectKind::kUser, subject));
     };
     EXPECT_NE(key("ai", "alice"), key("aia", "lice"));
     EXPECT_NE(key("ai", std::string_view{"\0alice", 6}), key("ai", "alice"));
@@ -31,26 +31,26 @@ TEST(Key, UserWhoseNameIsAnAddressIsNotThatAddress) {
     const auto& bytes = source.address().bytes();
     std::string name{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
     name.push_back(32);
-    EXPECT_NE(hasher().key("ip", SubjectKind::kUser, name), hasher().key("ip", source));
-    EXPECT_EQ(hasher().key("ip", SubjectKind::kAddress, name), hasher().key("ip", source));
-    EXPECT_NE(hasher().key("ip", SubjectKind::kUser, "192.0.2.1"), hasher().key("ip", source));
+    EXPECT_NE(hasher().subject(SubjectKind::kUser, name), hasher().subject(source));
+    EXPECT_EQ(hasher().subject(SubjectKind::kAddress, name), hasher().subject(source));
+    EXPECT_NE(hasher().subject(SubjectKind::kUser, "192.0.2.1"), hasher().subject(source));
 }
 
 TEST(Key, PrefixesOfOneAddressDiffer) {
     const IpAddress address = *IpAddress::parse("2001:db8::");
-    EXPECT_NE(hasher().key("ip", IpPrefix{address, 48}), hasher().key("ip", IpPrefix{address, 64}));
+    EXPECT_NE(hasher().subject(IpPrefix{address, 48}), hasher().subject(IpPrefix{address, 64}));
 }
 
 TEST(Key, AnyLengthIsHashedWhole) {
     std::set<std::uint64_t> seen;
     for (std::size_t length = 0; length < 3000; ++length) {
-        seen.insert(hasher().key("limit", SubjectKind::kUser, std::string(length, 'u')).low);
+        seen.insert(hasher().subject(SubjectKind::kUser, std::string(length, 'u')).low);
     }
     EXPECT_EQ(seen.size(), 3000U);
     std::string changed(3000, 'u');
     changed[1500] = 'v';
-    EXPECT_NE(hasher().key("limit", SubjectKind::kUser, std::string(3000, 'u')),
-              hasher().key("limit", SubjectKind::kUser, changed));
+    EXPECT_NE(hasher().subject(SubjectKind::kUser, std::string(3000, 'u')),
+              hasher().subject(SubjectKind::kUser, changed));
 }
 
 TEST(Key, SecretDecidesTheNames) {
@@ -58,10 +58,13 @@ TEST(Key, SecretDecidesTheNames) {
     const auto second = random_key_secret();
     ASSERT_TRUE(first && second);
     EXPECT_NE(*first, *second);
-    EXPECT_NE(KeyHasher{*first}.key("ai", SubjectKind::kUser, "alice"),
-              KeyHasher{*second}.key("ai", SubjectKind::kUser, "alice"));
-    EXPECT_EQ(KeyHasher{*first}.key("ai", SubjectKind::kUser, "alice"),
-              KeyHasher{*first}.key("ai", SubjectKind::kUser, "alice"));
+    EXPECT_NE(KeyHasher{*first}.subject(SubjectKind::kUser, "alice"),
+              KeyHasher{*second}.subject(SubjectKind::kUser, "alice"));
+    const KeyHash subject = hasher().subject(SubjectKind::kUser, "alice");
+    EXPECT_NE(KeyHasher{*first}.key(1, subject), KeyHasher{*second}.key(1, subject));
+    EXPECT_NE(KeyHasher{*first}.key(1, subject), KeyHasher{*first}.key(2, subject));
+    EXPECT_EQ(KeyHasher{*first}.subject(SubjectKind::kUser, "alice"),
+              KeyHasher{*first}.subject(SubjectKind::kUser, "alice"));
 }
 
 TEST(Key, IdentityIsNeverNobody) {

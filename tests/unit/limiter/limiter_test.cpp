@@ -222,8 +222,8 @@ TEST(Limiter, TimeThatGoesBackCountsAsTheNewestSeen) {
 
 TEST(Limiter, SweepFreesExpiredKeysAndOnlyThose) {
     Limiter limiter{{.max_keys = 100'000, .max_bytes = 64 << 20, .shards = 8}};
-    for (std::uint64_t i = 0; i < 50'000; ++i) {  // five each: more than a place holds without a block
-        const Rate rate{5, i % 2 == 0 ? kSecond : kHour};
+    for (std::uint64_t i = 0; i < 100'000; ++i) {  // ten each: more than a place holds without a block
+        const Rate rate{10, i % 2 == 0 ? kSecond : kHour};
         ASSERT_TRUE(admit_one(limiter, charge_of(i % 10'000, rate), kStart + static_cast<Nanos>(i)).admitted);
     }
     const std::uint64_t bytes = limiter.stats().bytes;
@@ -235,7 +235,7 @@ TEST(Limiter, SweepFreesExpiredKeysAndOnlyThose) {
     EXPECT_EQ(limiter.stats().reclaimed, 5000U);
     EXPECT_LT(limiter.stats().bytes, bytes);
     for (std::uint64_t i = 1; i < 10'000; i += 2) {
-        ASSERT_EQ(limiter.usage(test::key_of("limit", i), {5, kHour}, kStart + 2 * kSecond).used, 5U);
+        ASSERT_EQ(limiter.usage(test::key_of("limit", i), {10, kHour}, kStart + 2 * kSecond).used, 10U);
     }
     for (int i = 0; i < 10; ++i) limiter.sweep(kStart + 2 * kHour, 1'000'000);
     EXPECT_EQ(limiter.stats().keys, 0U);

@@ -130,7 +130,7 @@ TEST(FullTable, AdmitsNoMoreThanStated) {
     constexpr std::uint64_t kKeys = 300;
     const Rate rate{5, kSecond};
     const Rate busy_rate{200, kSecond};
-    Limiter limiter{{.max_keys = 60, .max_bytes = 12'000, .shards = 1}};
+    Limiter limiter{{.max_keys = 60, .max_bytes = 8'000, .shards = 1}};
     std::vector<Oracle> oracles(kKeys, Oracle{{2 * rate.count, rate.window}});
     std::vector<Oracle> busy(3, Oracle{busy_rate});
     std::mt19937_64 random{3};
@@ -167,7 +167,7 @@ TEST(FullTable, AdmitsNoMoreThanStated) {
         EXPECT_GT(limiter.stats().merged, 0U) << "busy enough for it";
     }
     EXPECT_LE(limiter.stats().keys, 60U);
-    EXPECT_LE(limiter.stats().bytes, 12'000U);
+    EXPECT_LE(limiter.stats().bytes, 8'000U);
 }
 
 }  // namespace
