@@ -132,9 +132,11 @@ PrefixSet::PrefixSet(const std::vector<IpPrefix>& prefixes) {
             if (prefix.is_v4() == v4)
                 ranges.push_back(
                     {prefix.address().bytes(), masked(prefix.address().bytes(), full_length(prefix), 0xff)});
-        std::ranges::sort(ranges, [](const Range& a, const Range& b) {
+        const auto before = [](const Range& a, const Range& b) {
             return a.first != b.first ? a.first < b.first : a.last > b.last;
-        });
+        };
+        // A policy's lists come sorted like this.
+        if (!std::ranges::is_sorted(ranges, before)) std::ranges::sort(ranges, before);
         // Two prefixes are nested or disjoint, so a range either extends none or is swallowed by its
         // predecessor.
         std::vector<Range>& merged = v4 ? v4_ : v6_;

@@ -2,7 +2,7 @@
 // interfaces, counters by reason, bans, events. The only implementation is BpfEnforcer (bpf_enforcer.hpp).
 //
 // One thread (control) owns an enforcer and calls every function of it. Nothing here waits for packets or for
-// the network; apply() may take tens of milliseconds, the rest micro- to a few milliseconds.
+// the network; apply() may take tens of milliseconds, with lists of a million prefixes 0.6 s, the rest micro- to a few milliseconds.
 #pragma once
 
 #include <array>

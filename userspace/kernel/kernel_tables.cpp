@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "kernel/abi_convert.hpp"
+#include "kernel/prefix_verify.hpp"
 #include "kernel/source_reader.hpp"
 
 namespace sluice {
@@ -31,6 +32,26 @@ Result<UniqueFd> make_set_blocks(const std::vector<sluice_fences>& blocks) {
     if (!memory) return memory.error();
     std::ranges::copy(blocks, memory->as<sluice_fences>().begin());
     return map;
+}
+
+// What stands in the map, against what the policy says: before the first packet sees it.
+Result<> verify_lists(int blocks_fd, const KernelPlan& plan, const KernelPolicy& policy) {
+    const std::size_t count = std::max<std::size_t>(plan.blocks.size(), 1);
+    const auto memory = MappedMemory::of_map(blocks_fd, count * sizeof(sluice_fences), "set_blocks");
+    if (!memory) return memory.error();
+    const std::span<const sluice_fences> blocks = memory->as<sluice_fences>();
+    for (const bool ipv4 : {true, false}) {
+        const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
+        if (const auto allowed = verify_prefix_set(plan.policy.allow[family], blocks, policy.allow.prefixes,
+                                                   ipv4, "kernel.allow");
+            !allowed)
+            return allowed;
+        if (const auto denied = verify_prefix_set(plan.policy.deny[family], blocks, policy.deny.prefixes,
+                                                  ipv4, "kernel.deny");
+            !denied)
+            return denied;
+    }
+    return {};
 }
 
 }  // namespace
@@ -83,9 +104,10 @@ Result<> KernelTables::read_standing_policy() {
     return {};
 }
 
-Result<> KernelTables::put_in_force(const KernelPlan& plan) {
+Result<> KernelTables::put_in_force(const KernelPlan& plan, const KernelPolicy& policy) {
     const auto blocks = make_set_blocks(plan.blocks);
     if (!blocks) return blocks.error();
+    if (const auto verified = verify_lists(blocks->get(), plan, policy); !verified) return verified;
     std::atomic_ref active{control_.as<sluice_control>().front().active};
     const std::uint32_t old = active.load();
     const std::uint32_t next = old == 1 ? 2 : 1;
@@ -117,7 +139,7 @@ Result<> KernelTables::apply(const KernelPolicy& policy, const SourcePrefix& sou
     KernelPlan plan = make_kernel_plan(policy, context);
 
     if (const auto set = bans_.set_source_lengths(source_prefix); !set) return set.error();
-    if (const auto done = put_in_force(plan); !done) return done.error();
+    if (const auto done = put_in_force(plan, policy); !done) return done.error();
 
     generation_ = generation;
     standing_ = plan.policy;

@@ -47,7 +47,7 @@ class KernelTables {
   private:
     explicit KernelTables(SharedMaps maps, BanTable bans) : maps_(std::move(maps)), bans_(std::move(bans)) {}
     Result<> read_standing_policy();
-    Result<> put_in_force(const KernelPlan& plan);
+    Result<> put_in_force(const KernelPlan& plan, const KernelPolicy& policy);
     Result<> lift_protected();
     std::string limit_name(const sluice_event& event) const;
     KernelEvent to_event(const sluice_event& event) const;

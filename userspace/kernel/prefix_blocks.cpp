@@ -32,18 +32,22 @@ Range range_of(const IpPrefix& prefix) {
 
 std::vector<sluice_address> prefix_boundaries(const std::vector<IpPrefix>& prefixes, bool ipv4) {
     std::vector<Range> ranges;
+    ranges.reserve(prefixes.size());
     for (const IpPrefix& prefix : prefixes)
         if (prefix.is_v4() == ipv4) ranges.push_back(range_of(prefix));
     if (ranges.empty()) return {};
 
     // Wider first among those that begin alike, so that a range either continues none or lies within its
     // predecessor.
-    std::ranges::sort(ranges, [](const Range& a, const Range& b) {
+    const auto before = [](const Range& a, const Range& b) {
         if (a.first.hi != b.first.hi || a.first.lo != b.first.lo) return below(a.first, b.first);
         if (!a.next || !b.next) return !a.next && b.next;
         return below(*b.next, *a.next);
-    });
+    };
+    // A policy's lists come sorted like this.
+    if (!std::ranges::is_sorted(ranges, before)) std::ranges::sort(ranges, before);
     std::vector<sluice_address> boundaries{{0, 0}};
+    boundaries.reserve(2 * ranges.size() + 1);
     bool open_ended = false;
     for (const Range& range : ranges) {
         if (open_ended) break;

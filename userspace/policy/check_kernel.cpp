@@ -1,8 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <iterator>
-#include <set>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "policy/check_rules.hpp"
 #include "policy/policy_check.hpp"
@@ -39,18 +38,28 @@ std::string first_few(const std::vector<IpPrefix>& prefixes) {
     return text;
 }
 
-// Those of `inner` that lie wholly within a prefix of `outer`: a look-up for each length that occurs in
-// `outer`.
+std::vector<IpPrefix> sorted(std::vector<IpPrefix> prefixes) {
+    if (!std::ranges::is_sorted(prefixes)) std::ranges::sort(prefixes);
+    return prefixes;
+}
+
+// Those of `inner` that lie wholly within a prefix of `outer`, in order: one pass over both, because lists may hold a
+// million. Prefixes are nested or disjoint, so only the last widest one that begins before can hold another.
 std::vector<IpPrefix> covered(const std::vector<IpPrefix>& inner, const std::vector<IpPrefix>& outer) {
-    const std::unordered_set<IpPrefix> set(outer.begin(), outer.end());
-    std::set<unsigned> lengths;
-    for (const IpPrefix& prefix : outer) lengths.insert(prefix.length());
+    if (inner.empty() || outer.empty()) return {};
+    const std::vector<IpPrefix> holders = sorted(outer);
+    std::array<const IpPrefix*, 2> widest{};  // by family: the bytes of IPv4 lie amid those of IPv6
+    auto next = holders.begin();
     std::vector<IpPrefix> found;
-    std::ranges::copy_if(inner, std::back_inserter(found), [&](const IpPrefix& prefix) {
-        return std::ranges::any_of(lengths, [&](unsigned length) {
-            return length <= prefix.length() && set.contains(IpPrefix{prefix.address(), length});
-        });
-    });
+    for (const IpPrefix& prefix : sorted(inner)) {
+        for (; next != holders.end() && *next <= prefix; ++next) {
+            const IpPrefix*& held = widest[next->is_v4()];
+            if (held == nullptr || !held->contains(next->address())) held = &*next;
+        }
+        const IpPrefix* const holder = widest[prefix.is_v4()];
+        if (holder != nullptr && holder->length() <= prefix.length() && holder->contains(prefix.address()))
+            found.push_back(prefix);
+    }
     return found;
 }
 
