@@ -5,7 +5,7 @@
  * An arrival time counts in units of its limit: a packet takes 256 of them or 1, a byte 1, so what is charged
  * is a whole number and no rate loses a fraction; only the clock is rounded, down, each time anew. Times are
  * 40 bits wide and wrap; only differences are looked at. A source that was silent for a whole turn (hours for
- * packets, a quarter of an hour at 10 Gbit/s for bytes) may, with a probability of burst/2^40, find a part of
+ * packets, a quarter of an hour at 10 Gbit/s for bytes) may, with a probability of twice burst/2^40, find
  * its burst spent.
  */
 #pragma once
@@ -45,12 +45,13 @@ static __always_inline __u64 sluice_cost(const struct sluice_limit *limit, __u64
 
 /*
  * How far a word's time runs ahead of now: 0 for a source at its full allowance. A time further ahead than
- * any charge leaves it is one that wrapped while no one looked: full allowance as well.
+ * any charge leaves it is one that wrapped while no one looked: full allowance as well. Now may be that of a
+ * processor one tick behind the one that charged; no burst is shorter than two (SLUICE_POLICY_EXACT_CLOCK).
  */
 static __always_inline __u64 sluice_ahead(__u64 word, __u64 now, __u64 depth)
 {
 	__u64 ahead = (word & ~SLUICE_TAG_MASK) - now;
-	__s64 out_of_range = (__s64)(ahead | (depth + SLUICE_OVERSHOOT - ahead)) >> 63;
+	__s64 out_of_range = (__s64)(ahead | (2 * depth + SLUICE_OVERSHOOT - ahead)) >> 63;
 
 	sluice_hide(out_of_range);
 	return ahead & ~(__u64)out_of_range;

@@ -69,6 +69,31 @@ struct Case {
     std::uint64_t burst;
 };
 
+// The clock of the packet path moves in ticks, and a processor may still judge by the last one while another has charged
+// by this one.
+TEST(Gcra, AProcessorATickBehindFindsNoNewAllowance) {
+    struct Fast {
+        PacketCount count;
+        Case limit;
+    };
+    constexpr Nanos kSlowTick = 10 * kMillisecond;  // HZ=100
+    for (const auto& [count, limit] :
+         std::vector<Fast>{{PacketCount::kPackets, {{1000, kSecond}, 100}},
+                           {PacketCount::kPackets, {{5'000'000, kSecond}, 100'000}},
+                           {PacketCount::kBytes, {{1'250'000'000, kSecond}, 25'000'000}},
+                           {PacketCount::kBytes, {{12'500'000'000, kSecond}, 12'500'000'000}}}) {
+        const sluice_limit image = image_of(count, limit.rate, limit.burst);
+        const std::uint64_t now_ns = 3 * kHour;
+        const std::uint64_t each = count == PacketCount::kBytes ? 100'000 : 1;
+        __u64 word = kTag;
+        std::uint64_t admitted = 0;
+        while (admit(image, word, now_ns, each)) ++admitted;
+        EXPECT_EQ(admitted, limit.burst / each);
+        EXPECT_FALSE(admit(image, word, now_ns - kSlowTick, each)) << limit.rate.count;
+        EXPECT_FALSE(admit(image, word, now_ns, each)) << limit.rate.count;
+    }
+}
+
 TEST(Gcra, AgreesWithExactArithmeticOnRandomTraffic) {
     const std::vector<Case> cases = {
         {{5000, kSecond}, 10'000}, {{3, kSecond}, 7},        {{1, kHour}, 5}, {{1000, kHour}, 1},
