@@ -26,6 +26,14 @@ std::string to_string(const Rate& rate);
 
 enum class LimitMode : std::uint8_t { kEnforce, kShadow };
 
+// How requests are counted: exactly in any trailing window, or from the turn of one window of the clock to the next, as
+// a counter with an expiry does, of which a trailing window can hold two.
+enum class LimitAlgorithm : std::uint8_t { kTrailing, kFixed };
+
+// What becomes of a limit that hosts share while their common ledger is away: each host enforces its part of the limit,
+// or all of it as if it were alone, or admits nothing beyond what it holds.
+enum class LedgerLoss : std::uint8_t { kShare, kOpen, kClosed };
+
 // --- kernel: packets
 // ------------------------------------------------------------------------------------------------
 
@@ -141,7 +149,9 @@ struct RequestLimit {
     LimitWhen when = LimitWhen::kAlways;
     std::string class_name;  // empty: every request
     Rate rate;
+    LimitAlgorithm algorithm = LimitAlgorithm::kTrailing;
     LimitMode mode = LimitMode::kEnforce;
+    LedgerLoss on_ledger_loss = LedgerLoss::kShare;
 
     bool operator==(const RequestLimit&) const = default;
 };

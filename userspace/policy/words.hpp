@@ -16,6 +16,10 @@ using Words = std::array<std::pair<std::string_view, E>, N>;
 
 inline constexpr Words<LimitMode, 2> kLimitModes{
     {{"enforce", LimitMode::kEnforce}, {"shadow", LimitMode::kShadow}}};
+inline constexpr Words<LimitAlgorithm, 2> kLimitAlgorithms{
+    {{"trailing", LimitAlgorithm::kTrailing}, {"fixed", LimitAlgorithm::kFixed}}};
+inline constexpr Words<LedgerLoss, 3> kLedgerLosses{
+    {{"share", LedgerLoss::kShare}, {"open", LedgerLoss::kOpen}, {"closed", LedgerLoss::kClosed}}};
 inline constexpr Words<KernelMode, 3> kKernelModes{
     {{"enforce", KernelMode::kEnforce}, {"shadow", KernelMode::kShadow}, {"off", KernelMode::kOff}}};
 inline constexpr Words<PacketCount, 5> kPacketCounts{{{"packets", PacketCount::kPackets},
@@ -63,6 +67,12 @@ std::string list_of(const Words<E, N>& words) {
 
 inline std::string_view to_string(LimitMode value) {
     return word_of(kLimitModes, value);
+}
+inline std::string_view to_string(LimitAlgorithm value) {
+    return word_of(kLimitAlgorithms, value);
+}
+inline std::string_view to_string(LedgerLoss value) {
+    return word_of(kLedgerLosses, value);
 }
 inline std::string_view to_string(KernelMode value) {
     return word_of(kKernelModes, value);
