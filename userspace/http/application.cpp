@@ -18,6 +18,7 @@ std::string_view to_string(AnsweredBy by) {
 
 void Decision::clear() {
     kind = Kind::kForward;
+    tickets = nullptr;
     decided = 0;
     response_fields.clear();
     request_fields.clear();

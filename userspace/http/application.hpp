@@ -56,12 +56,32 @@ class ExchangeState {
     virtual ~ExchangeState() = default;
 };
 
+// A request whose decision waits for something. Calls decide() once more, soon, on the worker's thread; does nothing if the
+// request has gone. Any thread, once.
+class DecisionTicket {
+  public:
+    virtual ~DecisionTicket() = default;
+    virtual void resume() = 0;
+};
+
+// Where a decision that has to wait gets its ticket: the data path.
+class TicketOffice {
+  public:
+    virtual ~TicketOffice() = default;
+    virtual std::shared_ptr<DecisionTicket> ticket() = 0;
+};
+
 // The application's answer. The data path hands in a cleared one that keeps its capacity: in the steady
 // state, filling it allocates nothing.
 struct Decision {
-    enum class Kind : std::uint8_t { kForward, kReply };
+    enum class Kind : std::uint8_t {
+        kForward,
+        kReply,
+        kWait,  // until the ticket taken from `tickets` is used; the application sees to it that it is, and soon
+    };
 
     Kind kind = Kind::kForward;
+    TicketOffice* tickets = nullptr;  // the data path's, for kWait
     Nanos decided = 0;  // CLOCK_MONOTONIC, if the application has read it at the end anyway; 0: it has not
     AddedFields response_fields;  // forward: added to the upstream's response; reply: all but Content-Length,
                                   // Date, Connection
@@ -147,10 +167,8 @@ class Application {
 
     // Judges one request. `decision` comes in cleared: kind kForward, nothing added.
     //
-    // Synchronous today. For a decision that must wait (a lease from Redis), Kind gets a third value, kWait:
-    // the data path then parks the exchange (reading nothing more from the client) with a deadline of its
-    // own, and goes on when the application calls a `DecisionTicket` handed in here, on this worker's thread,
-    // which it reaches by WorkerContext::post(). Nothing else in this interface changes.
+    // It does not block. With kWait the data path parks the request, reading nothing more from its client, and calls
+    // again with the same request and state when the ticket is used.
     virtual void decide(const RequestHead& request, ExchangeState& state, Decision& decision) = 0;
 
     // Exactly once for every request that reached decide().

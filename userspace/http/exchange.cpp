@@ -26,9 +26,24 @@ bool is_idempotent(std::string_view method) {
 
 }  // namespace
 
+// A ticket outlives its session; the session tells it when it goes.
+class Session::Parked final : public DecisionTicket, public std::enable_shared_from_this<Parked> {
+  public:
+    explicit Parked(Session& session) : session_(&session), worker_(session.worker_) {}
+    void forget_session() { session_ = nullptr; }
+    void resume() override {
+        worker_.post([self = shared_from_this()] {
+            if (self->session_ != nullptr) self->session_->resume();
+        });
+    }
+
+  private:
+    Session* session_;  // the worker's thread alone
+    Worker& worker_;
+};
+
 void Session::begin_exchange() {
-    Application& application = worker_.application();
-    if (!state_) state_ = application.make_state();
+    if (!state_) state_ = worker_.application().make_state();
     phase_ = Phase::kExchange;
     served_ = true;
     keep_alive_ = framing_.keep_alive && !worker_.draining();
@@ -39,9 +54,33 @@ void Session::begin_exchange() {
     response_ = ResponseState::kHead;
     replayed_ = false;
     connect_attempts_ = 0;
-    decision_.clear();
     worker_.mutable_counters().requests.add();
-    application.decide(head_, *state_, decision_);
+    decide();
+}
+
+std::shared_ptr<DecisionTicket> Session::ticket() {
+    unpark();
+    parked_ = std::make_shared<Parked>(*this);
+    return parked_;
+}
+
+void Session::unpark() {
+    if (parked_) parked_->forget_session();
+    parked_.reset();
+}
+
+void Session::resume() {
+    unpark();
+    decide();
+    defer(EventLoop::Pass::kWork);
+}
+
+void Session::decide() {
+    decision_.clear();
+    decision_.tickets = this;
+    worker_.application().decide(head_, *state_, decision_);
+    if (decision_.kind == Decision::Kind::kWait) return;
+    unpark();  // taken, but not needed
     outcome_.decided = decision_.decided != 0 ? decision_.decided : monotonic_now();
     request_sampler_.begin(decision_.observe_request_body ? kRequestSampleBytes : 0, 0);
     const std::size_t response_sample = decision_.observe_response_body ? kResponseSampleBytes : 0;
@@ -94,6 +133,7 @@ void Session::drop_upstream() {
 }
 
 bool Session::step_exchange() {
+    if (parked_) return false;
     bool moved = false;
     if (upstream_ && !upstream_->connected) moved = step_connect();
     if (phase_ == Phase::kExchange && !request_done_) moved = pump_request_body() || moved;

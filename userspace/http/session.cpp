@@ -35,6 +35,7 @@ Session::Session(Worker& worker, UniqueFd fd, const IpAddress& peer)
 }
 
 Session::~Session() {
+    unpark();
     if (deferred_) worker_.loop().cancel_deferred(*this);
 }
 
@@ -340,6 +341,7 @@ bool Session::step_linger() {
 
 void Session::close() {
     phase_ = Phase::kClosed;
+    unpark();
     timer_.cancel();
     drop_upstream();
     client_.close();
@@ -384,6 +386,7 @@ Session::Wait Session::awaited() const {
         case Phase::kExchange:
             break;
     }
+    if (parked_) return Wait::kNone;  // the application has a deadline of its own
     if (!client_out_.empty()) return Wait::kWrite;
     if (upstream_ && !upstream_->connected) return Wait::kConnect;
     if (!request_done_ && up_out_.empty()) return Wait::kBody;

@@ -23,7 +23,7 @@ namespace sluice::http {
 
 class Worker;
 
-class Session final : public EventHandler, public UpstreamUser {
+class Session final : public EventHandler, public UpstreamUser, private TicketOffice {
   public:
     Session(Worker& worker, UniqueFd fd, const IpAddress& peer);
     ~Session() override;
@@ -97,6 +97,10 @@ class Session final : public EventHandler, public UpstreamUser {
 
     // exchange.cpp
     void begin_exchange();
+    void decide();
+    std::shared_ptr<DecisionTicket> ticket() override;
+    void unpark();
+    void resume();
     void forward();
     void acquire_upstream(bool may_be_idle);
     void connect_failed();
@@ -122,6 +126,8 @@ class Session final : public EventHandler, public UpstreamUser {
     bool step_tunnel();
     bool relay(Stream& from, Buffer& through, Stream& to, bool& from_ended, std::uint64_t& bytes);
     void end_tunnel(std::string_view reason);
+
+    class Parked;
 
     Worker& worker_;
     Stream client_;
@@ -149,6 +155,7 @@ class Session final : public EventHandler, public UpstreamUser {
     bool hop_is_trusted_ = false;
     std::unique_ptr<ExchangeState> state_;
     Decision decision_;
+    std::shared_ptr<Parked> parked_;  // the decision waits
     Outcome outcome_;
     bool keep_alive_ = true;
     ChunkedDecoder request_chunks_;
