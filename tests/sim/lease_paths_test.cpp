@@ -13,8 +13,7 @@ namespace sluice::sim {
 namespace {
 
 constexpr Nanos kWindow = 100 * kMillisecond;
-constexpr LeaseTimes kTimes{
-    .long_lease = 60 * kMillisecond, .short_lease = 20 * kMillisecond, .idle = 25 * kMillisecond};
+constexpr LeaseTimes kTimes{.long_lease = 60 * kMillisecond, .idle = 25 * kMillisecond};
 constexpr int kHosts = 2;
 
 // What can happen to a message. Those that are late can arrive at any later step.
@@ -71,7 +70,7 @@ struct World {
         if (take == Lease::Take::kTaken) admissions.push_back(now);
         if (lease.speaking()) lease.give_up();
         if (take == Lease::Take::kAsk) lease.want(2);
-        Late message{host, name(host), lease.begin(now, 0), std::nullopt};
+        Late message{host, name(host), lease.begin(now, 0, 20 * kMillisecond), std::nullopt};
         lease.want_no_more(2);
         if (fate == Fate::kLate) late.push_back(message);
         if (fate == Fate::kLate || fate == Fate::kLost) return;

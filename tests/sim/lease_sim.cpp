@@ -45,8 +45,7 @@ LeaseSim::LeaseSim(const SimConfig& config)
 void LeaseSim::start_host(Host& host) {
     host.life = ++lives_;
     host.name = "host" + std::to_string(host.life);
-    host.lease = std::make_unique<Lease>(
-        1, LeaseTimes{.short_lease = std::max(5 * kMillisecond, 4 * config_.latency)});
+    host.lease = std::make_unique<Lease>(1);
     host.clock = RedisClock{};
     host.waiting.clear();
     host.offset = std::uniform_int_distribution<Nanos>{0, kFarthestClock}(random_);
@@ -115,8 +114,11 @@ void LeaseSim::speak(std::uint32_t index) {
     const Nanos local = here(host);
     if (host.lease->speaking() && local - host.lease->speaking_since() > kGiveUp) host.lease->give_up();
     if (!host.lease->wants_to_speak(local)) return;
-    messages_.push_back(
-        {index, host.life, host.name, host.lease->begin(local, host.clock.latest_us(local)), {}});
+    messages_.push_back({index,
+                         host.life,
+                         host.name,
+                         host.lease->begin(local, host.clock.latest_us(local), short_lease()),
+                         {}});
     transmit(Kind::kAtRedis, index, messages_.size() - 1);
 }
 

@@ -112,6 +112,7 @@ class LeaseSim {
     void admit(const Waiter& waiter);
     void handle(const Event& event);
     void start_host(Host& host);
+    Nanos short_lease() const { return std::max(5 * kMillisecond, 4 * config_.latency); }
     double chance() { return std::uniform_real_distribution<>{}(random_); }
 
     SimConfig config_;

@@ -9,6 +9,7 @@
 namespace sluice::sim {
 namespace {
 
+constexpr Nanos kShortLease = 5 * kMillisecond;
 constexpr Rate kRate{.count = 10, .window = 10 * kSecond};
 
 struct LeaseTest : ::testing::Test {
@@ -16,7 +17,7 @@ struct LeaseTest : ::testing::Test {
     Nanos now = 100 * kSecond;
 
     LeaseReply talk(Lease& lease, const std::string& host = "a") {
-        const LeaseRequest request = lease.begin(now, 0);
+        const LeaseRequest request = lease.begin(now, 0, kShortLease);
         const LeaseReply reply = redis.call(0, host, request, now / kMicrosecond);
         EXPECT_TRUE(lease.finish(request.seq, reply, now));
         return reply;
@@ -57,19 +58,15 @@ TEST_F(LeaseTest, ACostLargerThanTheLimitNeverFits) {
     EXPECT_TRUE(admit(lease));
 }
 
-TEST_F(LeaseTest, WhatWasNotUsedAfterAllCanBeUsedByTheNext) {
+TEST_F(LeaseTest, WhatIsNotSpentEndsWithTheLease) {
     Lease lease{1};
-    ASSERT_TRUE(admit(lease));
-    lease.give_back(1, now);
+    ASSERT_EQ(lease.judge(kRate, 1, now), Lease::Take::kAsk);
+    lease.want(1);
+    talk(lease);
+    lease.want_no_more(1);
+    EXPECT_EQ(lease.judge(kRate, 1, now), Lease::Take::kTaken);
     EXPECT_EQ(lease.held(now), 1U);
-    EXPECT_EQ(lease.take(kRate, 1, now), Lease::Take::kTaken);
-}
-
-TEST_F(LeaseTest, TokensEndWithTheirLease) {
-    Lease lease{1};
-    ASSERT_TRUE(admit(lease));
-    lease.give_back(1, now);
-    now += 20 * kMillisecond;
+    now += kShortLease;
     EXPECT_EQ(lease.held(now), 0U);
 }
 
@@ -77,7 +74,7 @@ TEST_F(LeaseTest, AnAnswerThatWasGivenUpIsIgnored) {
     Lease lease{1};
     ASSERT_EQ(lease.take(kRate, 1, now), Lease::Take::kAsk);
     lease.want(1);
-    const LeaseRequest request = lease.begin(now, 0);
+    const LeaseRequest request = lease.begin(now, 0, kShortLease);
     const LeaseReply reply = redis.call(0, "a", request, now / kMicrosecond);
     lease.give_up();
     EXPECT_FALSE(lease.finish(request.seq, reply, now));

@@ -44,27 +44,28 @@ void Lease::set_rate(const Rate& rate, Nanos now) {
     }
 }
 
-Lease::Take Lease::take(const Rate& rate, std::uint64_t cost, Nanos now) {
+Lease::Take Lease::judge(const Rate& rate, std::uint64_t cost, Nanos now) {
     const bool raised = rate.count > rate_.count;  // what was denied was denied for less
     set_rate(rate, now);
     if (raised) denied_until_ = 0;
-    if (held_ >= cost) {
-        held_ -= cost;
-        if (sent_) sent_->used_since += cost;
-        record(rate, cost, now);
-        return Take::kTaken;
-    }
-    if (cost > rate.count) {
-        denied_until_ = retry_at_ = kNever;
+    if (held_ >= cost) return Take::kTaken;
+    if (cost > std::min(rate.count, kMaxCount)) {
+        retry_at_ = kNever;
         return Take::kDenied;
     }
-    if (denied_until_ == kNever) denied_until_ = 0;
     return now < denied_until_ ? Take::kDenied : Take::kAsk;
+}
+
+void Lease::spend(const Rate& rate, std::uint64_t cost, Nanos now) {
+    held_ -= std::min(held_, cost);
+    if (sent_) sent_->used_since += cost;
+    record(rate, cost, now);
 }
 
 void Lease::use_unleased(const Rate& rate, std::uint64_t cost, Nanos now) {
     set_rate(rate, now);
     record(rate, cost, now);
+    owes_ = true;
 }
 
 void Lease::record(const Rate& rate, std::uint64_t cost, Nanos now) {
@@ -83,19 +84,6 @@ void Lease::record(const Rate& rate, std::uint64_t cost, Nanos now) {
         return;
     }
     log_.push_back({now, cost, used_});
-}
-
-void Lease::give_back(std::uint64_t cost, Nanos now) {
-    const std::uint64_t told = sent_ ? std::max(sent_->end, known_) : known_;
-    if (used_ < told + cost || log_.empty() || log_.back().count < cost)
-        return;  // told already: it stays spent
-    used_ -= cost;
-    demand_ -= std::min(demand_, cost);
-    log_.back().count -= cost;
-    log_.back().end = used_;
-    if (log_.back().count == 0) log_.pop_back();
-    if (sent_) sent_->used_since -= std::min(sent_->used_since, cost);
-    if (now < held_until_) held_ += cost;
 }
 
 void Lease::forget() {
@@ -118,6 +106,7 @@ bool Lease::wants_to_speak(Nanos now) const {
     if (sent_) return false;
     const std::uint64_t held_now = held(now);
     if (waiting_ > held_now && now >= denied_until_) return true;
+    if (owes_) return true;
     const bool idle = now - last_use_ >= times_.idle;
     if (long_held_) {
         if (idle) return true;
@@ -139,7 +128,7 @@ void Lease::begin_anew() {
     forgotten_at_ = kNever;
 }
 
-LeaseRequest Lease::begin(Nanos now, std::int64_t clock_bound_us) {
+LeaseRequest Lease::begin(Nanos now, std::int64_t clock_bound_us, Nanos short_lease) {
     set_rate(rate_, now);
     if (now >= forgotten_at_) begin_anew();
     trim(now);
@@ -162,7 +151,7 @@ LeaseRequest Lease::begin(Nanos now, std::int64_t clock_bound_us) {
     if (!idle && demand >= kLeastDemand && stock > held_)
         request.want = std::max(request.need, stock - held_);
     request.long_us = times_.long_lease / kMicrosecond;
-    request.short_us = times_.short_lease / kMicrosecond;
+    request.short_us = short_lease / kMicrosecond;
 
     std::uint64_t told = known_;
     for (const Use& use : log_) {
@@ -181,7 +170,7 @@ LeaseRequest Lease::begin(Nanos now, std::int64_t clock_bound_us) {
         for (std::size_t i = 0; i < merged; ++i) request.uses[merged].count += request.uses[i].count;
         request.uses.erase(request.uses.begin(), request.uses.begin() + static_cast<std::ptrdiff_t>(merged));
     }
-    sent_ = Sent{.seq = seq_, .at = now, .end = used_, .need = request.need};
+    sent_ = Sent{.seq = seq_, .at = now, .end = used_, .short_lease = short_lease};
     return request;
 }
 
@@ -201,13 +190,15 @@ bool Lease::finish(std::uint64_t seq, const LeaseReply& reply, Nanos now) {
         known_ = std::min(reply.known, known_);
         seq_ = std::max(seq_, reply.seq);
         held_ = 0;
+        owes_ = true;
         return true;
     }
     known_ = std::clamp(reply.known, known_, used_);
+    owes_ = owes_ && known_ < used_;
     held_ = reply.tokens - std::min(reply.tokens, sent.used_since);
     held_until_ = sent.at + shortened(reply.lease_us * kMicrosecond);
     if (now >= held_until_) held_ = 0;
-    long_held_ = reply.lease_us * kMicrosecond > times_.short_lease;
+    long_held_ = reply.lease_us * kMicrosecond > sent.short_lease;
     forgotten_at_ = sent.at + reply.lease_us * kMicrosecond + rate_.window;
     free_ = reply.free;
     denied_until_ = 0;

@@ -16,8 +16,7 @@ namespace sluice {
 
 struct LeaseTimes {
     Nanos long_lease = 2 * kSecond;
-    Nanos short_lease = 5 * kMillisecond;  // a few round trips: an answer that takes longer was for nothing
-    Nanos idle = 250 * kMillisecond;       // unused for so long: given back
+    Nanos idle = 250 * kMillisecond;  // unused for so long: given back
 };
 
 class Lease {
@@ -30,10 +29,15 @@ class Lease {
         kDenied,  // nothing is left anywhere before denied_until()
         kAsk,     // what is held does not do: want(cost), then begin()
     };
-    // Spends `cost` of what is held.
-    Take take(const Rate& rate, std::uint64_t cost, Nanos now);
-    // The opposite, for a request that was refused after all. Only right after the take of it.
-    void give_back(std::uint64_t cost, Nanos now);
+    // What would become of a request of `cost`; spends nothing.
+    Take judge(const Rate& rate, std::uint64_t cost, Nanos now);
+    // Spends what was judged kTaken at the same `now`.
+    void spend(const Rate& rate, std::uint64_t cost, Nanos now);
+    Take take(const Rate& rate, std::uint64_t cost, Nanos now) {
+        const Take result = judge(rate, cost, now);
+        if (result == Take::kTaken) spend(rate, cost, now);
+        return result;
+    }
     // Counts a use that no lease covers: what a host without its ledger let through.
     void use_unleased(const Rate& rate, std::uint64_t cost, Nanos now);
     // Forgets what was used: the key was reset.
@@ -47,13 +51,15 @@ class Lease {
     // or to give back. Never while a message is on its way.
     bool wants_to_speak(Nanos now) const;
     // The message; it is on its way from here on. `now` is just before it is sent, clock_bound_us of RedisClock.
-    LeaseRequest begin(Nanos now, std::int64_t clock_bound_us);
+    // short_lease: how long a request may take to spend what it waited for; a few round trips.
+    LeaseRequest begin(Nanos now, std::int64_t clock_bound_us, Nanos short_lease);
     // Its answer. False if it is one to ignore: of a message that was given up.
     bool finish(std::uint64_t seq, const LeaseReply& reply, Nanos now);
     // No answer will be taken any more.
     void give_up() { sent_.reset(); }
 
     bool speaking() const { return sent_.has_value(); }
+    std::uint64_t speaking_seq() const { return sent_ ? sent_->seq : 0; }
     Nanos speaking_since() const { return sent_ ? sent_->at : 0; }
     std::uint64_t held(Nanos now) const { return now < held_until_ ? held_ : 0; }
     std::uint64_t free_elsewhere() const { return free_; }  // as of the last answer
@@ -64,7 +70,9 @@ class Lease {
     // Nothing is held, waited for or counting any more: the key may be forgotten.
     bool idle(Nanos now) const;
     // Looked after by a timer: has tokens, or uses that count longer than they should until they are reported.
-    bool needs_care() const { return long_held_; }
+    bool needs_care() const { return long_held_ || owes_; }
+    // Redis may have forgotten: what was used within the window is compared with what it knows, soon.
+    void check() { owes_ = owes_ || !log_.empty(); }
 
   private:
     struct Use {
@@ -76,7 +84,7 @@ class Lease {
         std::uint64_t seq;
         Nanos at;
         std::uint64_t end;  // uses reported
-        std::uint64_t need;
+        Nanos short_lease;
         std::uint64_t used_since = 0;  // of what is held, since it was sent
     };
 
@@ -91,6 +99,7 @@ class Lease {
     // What is held, and until when it may be spent
     std::uint64_t held_ = 0;
     Nanos held_until_ = 0;
+    bool owes_ = false;       // Redis should hear of us soon
     bool long_held_ = false;  // uses not reported yet count much longer than they should
     // Uses within the window, oldest first; numbered from 0
     std::deque<Use> log_;

@@ -36,6 +36,20 @@ struct LedgerHealth {
     std::uint64_t failures = 0;       // since start
 };
 
+// What is known of the part that hosts share.
+struct SharedLedgerState {
+    bool up = false;
+    std::string node;             // in use, or tried last
+    unsigned hosts = 1;           // seen within ten seconds, this one included
+    std::uint64_t messages = 0;   // sent for leases
+    std::uint64_t waited = 0;     // requests that waited for an answer
+    std::uint64_t late = 0;       // of them, those whose answer did not come in time
+    std::uint64_t unleased = 0;   // requests admitted by on_ledger_loss
+    std::uint64_t forgotten = 0;  // keys of which it knew less than it had acknowledged
+    std::uint64_t losses = 0;     // times it went away
+    Nanos round_trip = 0;         // smoothed
+};
+
 class Ledger {
   public:
     virtual ~Ledger() = default;
@@ -54,7 +68,9 @@ class Ledger {
     virtual Result<> close(Nanos now) = 0;
 
     virtual LedgerHealth health() const = 0;    // any thread
-    virtual std::string_view kind() const = 0;  // "embedded"
+    virtual std::string_view kind() const = 0;  // "embedded" or "redis"
+    // nullopt: nothing is shared. Any thread.
+    virtual std::optional<SharedLedgerState> shared() const { return std::nullopt; }
 };
 
 // The secret of this ledger's keys: the stored one, or a new one that is stored first. kUnavailable if

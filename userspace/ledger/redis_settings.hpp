@@ -1,0 +1,22 @@
+// Where Redis is and how to speak to it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+
+namespace sluice {
+
+struct RedisSettings {
+    std::vector<std::string> nodes;  // HOST:PORT, [IPV6]:PORT or unix:PATH; with `sentinel`, the sentinels
+    std::string sentinel;            // name of the master they watch; empty: `nodes` are tried in turn
+    bool tls = false;
+    std::string ca_file;   // empty: the system's
+    std::string username;  // empty: the default user
+    std::string
+        password_file;  // its first line; read at each connection, so that it can be changed; empty: none
+    Nanos deadline = 20 * kMillisecond;  // no request waits longer, and silence for longer means away
+};
+
+}  // namespace sluice
