@@ -39,6 +39,7 @@ struct GatewayApplication::Exchange final : http::ExchangeState {
     Judgement judgement;
     Nanos ledger_time = 0;
     Nanos wall = 0;          // of the same moment
+    Nanos asked = 0;         // monotonic, when a request that waits was judged first; 0: it does not
     bool ambiguous = false;  // a credential stood twice: answered 400, never judged
 };
 
@@ -105,7 +106,15 @@ void GatewayApplication::decide(const http::RequestHead& request, http::Exchange
 
     const Nanos now = monotonic_now();
     exchange.ledger_time = ledger_time_at(now);
-    judge_.judge(question, now, exchange.wall, exchange.judgement);
+    const Patience patience{
+        exchange.asked, [&decision] { return [ticket = decision.tickets->ticket()] { ticket->resume(); }; }};
+    judge_.judge(question, now, exchange.wall, exchange.judgement, patience);
+    if (exchange.judgement.waiting) {
+        if (exchange.asked == 0) exchange.asked = now;
+        decision.kind = http::Decision::Kind::kWait;
+        return;
+    }
+    exchange.asked = 0;
     decision.decided = now + exchange.judgement.deciding;
     if (exchange.judgement.verdict == Verdict::kAdmitted)
         admit(exchange, request, decision);
@@ -180,7 +189,8 @@ void GatewayApplication::finished(const http::RequestHead& request, http::Exchan
         log_failure(ended, kRepeatedCredentials);
     else if (outcome.status >= 500)
         log_failure(ended, "upstream_error");
-    if (exchange.ambiguous) return;
+    const bool undecided = std::exchange(exchange.asked, 0) != 0;  // it went away while it waited
+    if (exchange.ambiguous || undecided) return;
 
     count_decisions(exchange);
     const bool refused = judgement.verdict != Verdict::kAdmitted;

@@ -14,7 +14,8 @@ std::string_view to_string(Verdict verdict) {
     return "admitted";
 }
 
-void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out) {
+void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out,
+                         const Patience& patience) {
     const Nanos ledger_time = ledger_time_at(monotonic);
     use_live_policy(out);
     const ActivePolicy& policy = *out.policy;
@@ -24,14 +25,28 @@ void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, 
         out.identity = Identity{};
         out.charges = ChargeList{};
         out.deciding = 0;
+        out.waiting = false;
         return;
     }
     out.identity = policy.verifier->verify(question.credentials, wall / kSecond);
     charge(question, ledger_time, out);
-    const Admission admission = plane_.limiter.admit(out.charges.charges(), ledger_time, out.results);
+    const std::optional<Admission> admission = admit(monotonic, out, patience);
+    out.waiting = !admission;
+    if (out.waiting) return;
     out.deciding = monotonic_now() - monotonic;
-    out.verdict = admission.admitted ? Verdict::kAdmitted : Verdict::kLimited;
-    out.retry_after = admission.retry_at - ledger_time;
+    out.verdict = admission->admitted ? Verdict::kAdmitted : Verdict::kLimited;
+    out.retry_after = admission->retry_at - ledger_time;
+}
+
+std::optional<Admission> RequestJudge::admit(Nanos monotonic, Judgement& out, const Patience& patience) {
+    const Nanos ledger_time = ledger_time_at(monotonic);
+    if (plane_.leases == nullptr)
+        return plane_.limiter.admit(out.charges.charges(), ledger_time, out.results);
+    std::array<LedgerLoss, kMaxCharges> losses;
+    for (std::size_t i = 0; i < out.charges.size(); ++i) losses[i] = out.limit(i).on_ledger_loss;
+    return plane_.leases->admit({out.charges.charges(), std::span{losses}.first(out.charges.size()),
+                                 monotonic, ledger_time, patience.asked},
+                                out.results, patience.waker);
 }
 
 void RequestJudge::explain(const Question& question, std::string_view user, Nanos ledger_time,

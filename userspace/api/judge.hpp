@@ -40,6 +40,7 @@ struct Judgement {
     std::array<ChargeResult, kMaxCharges> results;
     Nanos retry_after = 0;  // not admitted: how long until the same request is
     Nanos deciding = 0;     // what the limiter took
+    bool waiting = false;   // nothing is decided yet: to be judged again when it is woken
 
     std::span<const ChargeResult> charge_results() const { return {results.data(), charges.size()}; }
     const RequestLimit& limit(std::size_t charge) const {
@@ -51,6 +52,12 @@ struct Judgement {
     std::string_view route_name() const { return route ? std::string_view{route->name} : std::string_view{}; }
 };
 
+// How long a request may wait for what other hosts must be asked for, and how it is woken.
+struct Patience {
+    Nanos asked = 0;           // when it was judged first, monotonic; 0: now
+    LeaseBook::Waker waker{};  // empty: it can't wait
+};
+
 class RequestJudge {
   public:
     explicit RequestJudge(RequestPlane& plane)
@@ -60,7 +67,8 @@ class RequestJudge {
     const ActivePolicy& policy() { return *policy_.get(); }
 
     // Judges and counts: all charges or none. `monotonic` is monotonic_now(), read just before; `wall` to the second.
-    void judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out);
+    void judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out,
+               const Patience& patience = {});
     // The same without counting anything. A known `user` may be given instead of credentials (explain).
     void explain(const Question& question, std::string_view user, Nanos ledger_time, Judgement& out);
 
@@ -68,6 +76,7 @@ class RequestJudge {
     void use_live_policy(Judgement& out);
     bool banned(const IpAddress& client, Nanos ledger_time, Judgement& out);
     void charge(const Question& question, Nanos ledger_time, Judgement& out);
+    std::optional<Admission> admit(Nanos monotonic, Judgement& out, const Patience& patience);
 
     RequestPlane& plane_;
     SnapshotReader<ActivePolicy> policy_;

@@ -94,14 +94,19 @@ Result<> QuotaControl::reset(std::string_view user, const Actor& actor) {
     if (auto valid = check_user(user); !valid) return valid;
     const auto active = plane_.policy.load();
     const Nanos now = ledger_now();
-    for (std::size_t i = 0; i < active->policy->limits.size(); ++i) {
+    Result<> failed;
+    for (std::size_t i = 0; i < active->policy->limits.size() && failed; ++i) {
         const RequestLimit& limit = active->policy->limits[i];
         if (!is_user_limit(limit)) continue;
         const RequestSubject subject{limit.class_name, user, IpAddress{}};
-        plane_.limiter.reset(active->charges.key(static_cast<std::uint16_t>(i), subject), now);
+        const KeyHash key = active->charges.key(static_cast<std::uint16_t>(i), subject);
+        plane_.limiter.reset(key, now);
+        if (plane_.leases != nullptr)
+            if (auto done = plane_.leases->reset(key); !done) failed = done;
     }
-    plane_.log.write(audit_of(actor, Audit::Action::kQuotaReset, true, std::string{user}, {}));
-    return {};
+    plane_.log.write(audit_of(actor, Audit::Action::kQuotaReset, failed.has_value(), std::string{user},
+                              failed ? "" : failed.error().message));
+    return failed;
 }
 
 Result<> QuotaControl::replace(Result<Overrides> next) {

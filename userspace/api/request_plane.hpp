@@ -8,6 +8,7 @@
 #include "api/ban_set.hpp"
 #include "api/role_watch.hpp"
 #include "base/snapshot.hpp"
+#include "ledger/lease_book.hpp"
 #include "limiter/escalation.hpp"
 #include "limiter/limiter.hpp"
 #include "limiter/overrides.hpp"
@@ -32,6 +33,9 @@ struct RequestPlane {
 
     // Hands an escalation to the control thread; any thread, does not wait.
     std::function<void(const Escalation&)> escalate;
+
+    // What is shared with other hosts; nullptr: this host has its limits to itself.
+    LeaseBook* leases = nullptr;
 };
 
 }  // namespace sluice

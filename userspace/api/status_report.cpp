@@ -30,6 +30,29 @@ json not_configured() {
     return {{"status", "not_configured"}};
 }
 
+json redis_json(const Ledger& ledger) {
+    const auto shared = ledger.shared();
+    if (!shared) return not_configured();
+    return {{"status", shared->up ? "up" : "down"}, {"node", shared->node}};
+}
+
+json ledger_json(const Ledger& ledger) {
+    const LedgerHealth health = ledger.health();
+    json all{{"kind", ledger.kind()}, {"up", health.up}, {"error", health.error}};
+    if (const auto shared = ledger.shared()) {
+        all["node"] = shared->node;
+        all["hosts"] = shared->hosts;
+        all["losses"] = shared->losses;
+        all["round_trip_us"] = shared->round_trip / kMicrosecond;
+        all["messages"] = shared->messages;
+        all["waited"] = shared->waited;
+        all["late"] = shared->late;
+        all["unleased"] = shared->unleased;
+        all["forgotten"] = shared->forgotten;
+    }
+    return all;
+}
+
 double seconds(Nanos duration) {
     return static_cast<double>(duration / kMillisecond) / 1000.0;
 }
@@ -57,7 +80,6 @@ json StatusReport::status() const {
             interfaces.push_back(std::move(interface));
         }
     }
-    const LedgerHealth ledger = sources_.ledger.health();
     const LimiterStats limiter = sources_.plane.limiter.stats();
     json status{
         {"version", SLUICE_VERSION},
@@ -72,7 +94,7 @@ json StatusReport::status() const {
           {"file_problem", sources_.policy.file_problem()}}},
         {"interfaces", std::move(interfaces)},
         {"bans", sources_.bans.active()},
-        {"ledger", {{"kind", sources_.ledger.kind()}, {"up", ledger.up}, {"error", ledger.error}}},
+        {"ledger", ledger_json(sources_.ledger)},
         {"limiter", {{"keys", limiter.keys}, {"bytes", limiter.bytes}, {"overflowed", limiter.overflowed}}},
         {"active_users", sources_.plane.active_users.count(ledger_now())},
         {"troubles", troubles()}};
@@ -137,7 +159,7 @@ json StatusReport::health() const {
             {"version", SLUICE_VERSION},
             {"services",
              {{"database", std::move(database)},
-              {"redis", not_configured()},
+              {"redis", redis_json(sources_.ledger)},
               {"ai_providers", std::move(providers)}}},
             {"ledger", {{"kind", sources_.ledger.kind()}, {"status", ledger.up ? "up" : "down"}}},
             {"troubles", troubles()}};

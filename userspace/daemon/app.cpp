@@ -36,6 +36,7 @@
 #include "kernel/interface_facts.hpp"
 #include "ledger/embedded_ledger.hpp"
 #include "ledger/flusher.hpp"
+#include "ledger/redis_ledger.hpp"
 
 namespace sluice {
 namespace {
@@ -142,6 +143,7 @@ class App {
     void on_admin_denied(const http::AdminDenied& denied);
     void every_second();
     void tell_of_attachments();
+    void tell_of_redis();
     void reload();
     void begin_shutdown();
     void shut_down();
@@ -158,7 +160,9 @@ class App {
     EventStream stream_{static_cast<std::uint64_t>(wall_now())};
     std::unique_ptr<EventLog> log_;
     Metrics metrics_;
-    std::unique_ptr<EmbeddedLedger> ledger_;
+    std::unique_ptr<Ledger> ledger_;
+    RedisLedger* redis_ = nullptr;  // the ledger, if hosts share it
+    bool ledger_up_told_ = true;
     std::optional<KeyHasher> hasher_;
     std::unique_ptr<Limiter> limiter_;
     std::unique_ptr<EscalationTracker> escalation_;
@@ -208,9 +212,19 @@ Result<> App::open_log() {
 }
 
 Result<> App::open_ledger() {
-    auto ledger = EmbeddedLedger::open({.directory = config_.ledger.path});
-    if (!ledger) return ledger.error();
-    ledger_ = *std::move(ledger);
+    const EmbeddedLedgerConfig local{.directory = config_.ledger.path};
+    if (config_.ledger.kind == LedgerKind::kRedis) {
+        auto ledger = RedisLedger::open(local, config_.ledger.redis);
+        if (!ledger) return ledger.error();
+        redis_ = ledger->get();
+        ledger_ = *std::move(ledger);
+        tell("ledger: Redis " + redis_->shared()->node + (redis_->shared()->up ? "" : ", away for now"));
+        ledger_up_told_ = redis_->shared()->up;
+    } else {
+        auto ledger = EmbeddedLedger::open(local);
+        if (!ledger) return ledger.error();
+        ledger_ = *std::move(ledger);
+    }
 
     auto secret = key_secret(*ledger_);
     if (!secret) {
@@ -259,6 +273,7 @@ Result<> App::start_policy() {
                          *escalation_, active_users_, roles_, *log_, [this](const Escalation& escalation) {
                              asio::post(io_, [this, escalation] { bans_->escalated(escalation); });
                          }});
+    if (redis_ != nullptr) plane_->leases = &redis_->lease(*limiter_);
     bans_ = std::make_unique<BanControl>(*plane_, kernel_.get(), *ledger_, metrics_);
     quotas_ = std::make_unique<QuotaControl>(*plane_, *ledger_);
     policy_ = std::make_unique<PolicyControl>(
@@ -420,6 +435,7 @@ void App::every_second() {
     for (const BurstAggregator::Summary& summary : denied_.due(wall))
         log_->write(RefusalSummary{LogCategory::kAudit, summary.client, summary.what, summary.count,
                                    summary.first, summary.last});
+    if (redis_ != nullptr) tell_of_redis();
     if (kernel_) {
         const std::uint64_t lost = kernel_->statistics().events_lost;
         if (lost > events_lost_told_)
@@ -430,6 +446,16 @@ void App::every_second() {
         tell_of_attachments();
     }
     ::sd_notify(0, "WATCHDOG=1");
+}
+
+void App::tell_of_redis() {
+    const SharedLedgerState state = *redis_->shared();
+    if (state.up == ledger_up_told_) return;
+    ledger_up_told_ = state.up;
+    log_->write(SystemError{"ledger", state.up ? "redis_back" : "redis_away",
+                            state.up
+                                ? "Redis " + state.node + " answers again"
+                                : redis_->health().error + "; each limit does as its on_ledger_loss says"});
 }
 
 // That an interface lost its program, and that it has it again: packets are not limited in between.
@@ -484,7 +510,8 @@ void App::shut_down() {
         drain_.join();
     }
     admin_.reset();
-    gateway_.reset();  // its applications write their last summaries
+    if (redis_ != nullptr) redis_->stop();  // it wakes requests of the gateway
+    gateway_.reset();                       // its applications write their last summaries
     bans_->tick(ledger_now());
     flusher_.reset();
     if (const auto closed = ledger_->close(ledger_now()); !closed) tell("ledger: " + closed.error().message);

@@ -19,12 +19,32 @@ void collect_kernel(const KernelEnforcer& kernel, Samples& samples) {
     samples.add(Metric::kEventsLost, {}, static_cast<double>(kernel.statistics().events_lost));
 }
 
+namespace {
+
+void collect_shared(const SharedLedgerState& shared, Samples& samples) {
+    const auto add = [&](Metric metric, std::uint64_t value) {
+        samples.add(metric, {}, static_cast<double>(value));
+    };
+    add(Metric::kLedgerHosts, shared.hosts);
+    add(Metric::kLedgerMessages, shared.messages);
+    add(Metric::kLedgerWaits, shared.waited);
+    add(Metric::kLedgerLate, shared.late);
+    add(Metric::kLedgerUnleased, shared.unleased);
+    add(Metric::kLedgerForgotten, shared.forgotten);
+    add(Metric::kLedgerLosses, shared.losses);
+    samples.add(Metric::kLedgerRoundTrip, {},
+                static_cast<double>(shared.round_trip) / static_cast<double>(kSecond));
+}
+
+}  // namespace
+
 void collect_control(const BanControl& bans, const PolicyControl& policy, const Ledger& ledger,
                      const EventLog& log, ActiveUsers& users, Samples& samples) {
     samples.add(Metric::kBansActive, {"kernel"}, static_cast<double>(bans.active_in_kernel()));
     samples.add(Metric::kBansActive, {"request"}, static_cast<double>(bans.active_for_requests()));
     samples.add(Metric::kPolicyInfo, {policy.version().name, policy.version().hash}, 1);
     samples.add(Metric::kLedgerUp, {}, ledger.health().up ? 1 : 0);
+    if (const auto shared = ledger.shared()) collect_shared(*shared, samples);
     const EventLog::Stats stats = log.stats();
     for (std::size_t i = 0; i < kLogCategories; ++i)
         samples.add(Metric::kLogDropped, {to_string(static_cast<LogCategory>(i))},

@@ -11,6 +11,7 @@
 #include "api/health_prober.hpp"
 #include "daemon/config_settings.hpp"
 #include "http/endpoint.hpp"
+#include "ledger/resp_stream.hpp"
 #include "policy/yaml_tree.hpp"
 
 namespace sluice {
@@ -119,14 +120,59 @@ Result<Config> read_config(const std::string& file) {
     return parse_config(text.str(), file);
 }
 
-Result<LedgerSettings> parse_ledger(std::string_view text) {
+Result<LedgerSettings> parse_ledger(std::string_view text, LedgerSettings settings) {
     constexpr std::string_view kEmbedded = "embedded:";
-    if (text.starts_with("redis://") || text.starts_with("rediss://"))
-        return invalid("ledger '" + std::string{text} +
-                       "': this version can't keep its ledger in Redis yet; allowed: embedded:DIR");
-    if (!text.starts_with(kEmbedded) || text.size() == kEmbedded.size())
-        return invalid("ledger '" + std::string{text} + "'; allowed: embedded:DIR");
-    return LedgerSettings{std::string{text.substr(kEmbedded.size())}};
+    constexpr std::string_view kAllowed =
+        "'; allowed: embedded:DIR, redis://HOST:PORT[,…], rediss://HOST:PORT[,…]";
+    const auto wrong = [&](std::string_view why) {
+        return invalid("ledger '" + std::string{text} + std::string{kAllowed} + std::string{why});
+    };
+    if (text.starts_with(kEmbedded) && text.size() > kEmbedded.size()) {
+        settings.kind = LedgerKind::kEmbedded;
+        settings.path = text.substr(kEmbedded.size());
+        return settings;
+    }
+    const std::size_t slashes = text.find("://");
+    const std::string_view scheme = text.substr(0, slashes);
+    if (scheme != "redis" && scheme != "rediss") return wrong("");
+    std::string_view rest = text.substr(slashes + 3);
+    settings.kind = LedgerKind::kRedis;
+    settings.redis.tls = scheme == "rediss";
+    settings.redis.nodes.clear();
+    if (const std::size_t at = rest.find('@'); at != std::string_view::npos) {
+        const std::string_view user = rest.substr(0, at);
+        if (user.empty() || user.find(':') != std::string_view::npos)
+            return invalid(
+                "ledger: a password on the command line is seen by everyone; use USER@ and "
+                "ledger.password_file");
+        settings.redis.username = user;
+        rest.remove_prefix(at + 1);
+    }
+    while (true) {
+        const std::size_t comma = rest.find(',');
+        const std::string_view node = rest.substr(0, comma);
+        if (const auto address = RedisAddress::parse(node); !address)
+            return wrong(": " + address.error().message);
+        settings.redis.nodes.emplace_back(node);
+        if (comma == std::string_view::npos) return settings;
+        rest.remove_prefix(comma + 1);
+    }
+}
+
+Result<> check_ledger(const LedgerSettings& ledger) {
+    if (ledger.kind != LedgerKind::kRedis) return {};
+    const RedisSettings& redis = ledger.redis;
+    if (redis.nodes.empty())
+        return invalid("ledger.kind redis needs ledger.nodes, a list of HOST:PORT or unix:PATH");
+    if (!redis.ca_file.empty() && !redis.tls)
+        return invalid("ledger.ca_file is set, but ledger.tls is not: nothing would be encrypted");
+    if (!redis.username.empty() && redis.password_file.empty())
+        return invalid("ledger.username needs ledger.password_file");
+    for (const auto& [name, file] :
+         {std::pair{"ledger.password_file", redis.password_file}, std::pair{"ledger.ca_file", redis.ca_file}})
+        if (!file.empty())
+            if (auto readable_file = readable(name, file); !readable_file) return readable_file;
+    return {};
 }
 
 Result<> check_config(const Config& config) {
@@ -151,6 +197,7 @@ Result<> check_config(const Config& config) {
     for (const auto& [name, text] : config.health.ai_providers)
         if (const auto url = ProbeUrl::parse(text); !url)
             return invalid("health.ai_providers." + name + ": " + url.error().message);
+    if (auto ledger = check_ledger(config.ledger); !ledger) return ledger;
     return readable("policy", config.policy);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/result.hpp"
 #include "kernel/kernel_enforcer.hpp"
+#include "ledger/redis_settings.hpp"
 
 namespace sluice {
 
@@ -43,8 +44,12 @@ struct AdminSettings {
     std::optional<TlsFiles> tls;
 };
 
+enum class LedgerKind : std::uint8_t { kEmbedded, kRedis };
+
 struct LedgerSettings {
-    std::string path = "/var/lib/sluice";  // embedded
+    LedgerKind kind = LedgerKind::kEmbedded;
+    std::string path = "/var/lib/sluice";  // embedded; redis: of what is this host's alone
+    RedisSettings redis{};
 };
 
 struct LogSettings {
@@ -77,8 +82,8 @@ struct Config {
 Result<Config> read_config(const std::string& file);
 Result<Config> parse_config(std::string_view text, const std::string& display_name);
 
-// "embedded:DIR" as --ledger takes it.
-Result<LedgerSettings> parse_ledger(std::string_view text);
+// "embedded:DIR", "redis://HOST:PORT,…" or "rediss://…" as --ledger takes it, laid over what the file says.
+Result<LedgerSettings> parse_ledger(std::string_view text, LedgerSettings settings = {});
 
 // What only the whole can tell: upstream with listen, tokens with admin.listen, files that must exist. Flags
 // laid over the file have been applied by then.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "http/endpoint.hpp"
+#include "ledger/resp_stream.hpp"
 
 namespace sluice {
 namespace {
@@ -104,6 +105,28 @@ TlsFiles& admin_tls(Config& config) {
     return *config.admin.tls;
 }
 
+Result<> reads_redis_nodes(Config& config, const YamlNode& node, const std::string&) {
+    auto all = texts(node);
+    if (!all) return all.error();
+    for (const std::string& one : *all)
+        if (const auto address = RedisAddress::parse(one); !address) return wrong(address.error().message);
+    config.ledger.redis.nodes = *std::move(all);
+    return {};
+}
+
+Result<> reads_ledger_deadline(Config& config, const YamlNode& node, const std::string&) {
+    constexpr std::string_view kUnit = "ms";
+    constexpr std::uint64_t kMostMs = 1000;
+    const auto value = text(node);
+    if (!value || !value->ends_with(kUnit)) return wrong("is not a whole number of ms");
+    YamlNode digits = node;
+    digits.text.resize(digits.text.size() - kUnit.size());
+    const auto ms = number(digits, 1, kMostMs);
+    if (!ms) return ms.error();
+    config.ledger.redis.deadline = static_cast<Nanos>(*ms) * kMillisecond;
+    return {};
+}
+
 constexpr std::uint64_t kHourMs = 3'600'000;
 constexpr std::string_view kMilliseconds = "milliseconds, 1 to 3600000";
 
@@ -183,16 +206,28 @@ const std::vector<Setting>& table() {
         {"admin.tls.key", "path", "its private key",
          reads_text([](Config & c) -> auto& { return admin_tls(c).key; })},
 
-        {"ledger.kind", "embedded", "where what was spent is kept",
-         [](Config&, const YamlNode& node, const std::string&) -> Result<> {
-             const auto kind = text(node);
-             if (!kind) return kind.error();
-             if (*kind == "redis") return wrong("is 'redis', which this version can't do yet");
-             if (*kind != "embedded") return wrong("is " + in_quotes(*kind));
-             return {};
-         }},
-        {"ledger.path", "path; default /var/lib/sluice", "folder of the embedded ledger",
+        {"ledger.kind", "embedded | redis; default embedded",
+         "where what was spent is kept; redis: limits hold over all hosts that use the same one",
+         reads_word<LedgerKind>([](Config & c) -> auto& { return c.ledger.kind; },
+                                {{"embedded", LedgerKind::kEmbedded}, {"redis", LedgerKind::kRedis}})},
+        {"ledger.path", "path; default /var/lib/sluice",
+         "folder of the embedded ledger; with redis, of what is this host's alone",
          reads_text([](Config & c) -> auto& { return c.ledger.path; })},
+        {"ledger.nodes", "list of HOST:PORT or unix:PATH",
+         "redis: tried in turn; with ledger.sentinel, the sentinels", reads_redis_nodes},
+        {"ledger.sentinel", "name; default none", "redis: the master that the sentinels watch",
+         reads_text([](Config & c) -> auto& { return c.ledger.redis.sentinel; })},
+        {"ledger.tls", "true | false; default false", "redis: encrypted, the server's name checked",
+         reads_word<bool>([](Config & c) -> auto& { return c.ledger.redis.tls; },
+                          {{"true", true}, {"false", false}})},
+        {"ledger.ca_file", "path; default the system's", "redis: PEM of whom to trust",
+         reads_text([](Config & c) -> auto& { return c.ledger.redis.ca_file; })},
+        {"ledger.username", "name; default Redis's default user", "redis: ACL user",
+         reads_text([](Config & c) -> auto& { return c.ledger.redis.username; })},
+        {"ledger.password_file", "path", "redis: its first line is the password, read at each connection",
+         reads_text([](Config & c) -> auto& { return c.ledger.redis.password_file; })},
+        {"ledger.deadline", "1ms to 1000ms; default 20ms",
+         "redis: no request waits longer, and silence for longer means it is away", reads_ledger_deadline},
 
         {"log.directory", "path; default /var/log/sluice", "folder of the log files, one a category",
          reads_text([](Config & c) -> auto& { return c.log.directory; })},

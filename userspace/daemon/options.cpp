@@ -49,7 +49,7 @@ Result<> lay_over(Config& config, const Flags& flags) {
     if (flags.xdp_mode == "native") config.xdp_mode = XdpMode::kNative;
     if (flags.xdp_mode == "generic") config.xdp_mode = XdpMode::kGeneric;
     if (!flags.ledger.empty()) {
-        const auto ledger = parse_ledger(flags.ledger);
+        const auto ledger = parse_ledger(flags.ledger, config.ledger);
         if (!ledger) return ledger.error();
         config.ledger = *ledger;
     }
@@ -74,7 +74,8 @@ CommandLine read_command_line(int argc, char** argv) {
     app.add_option("--listen", flags.listen, "Where the gateway accepts; repeatable")->type_name("ADDR:PORT");
     app.add_option("--upstream", flags.upstream, "The application; repeatable")->type_name("ADDR:PORT");
     app.add_option("--policy", flags.policy, "Policy file; watched")->type_name("FILE");
-    app.add_option("--ledger", flags.ledger, "Where what was spent is kept")->type_name("embedded:DIR");
+    app.add_option("--ledger", flags.ledger, "Where what was spent is kept")
+        ->type_name("embedded:DIR | redis[s]://HOST:PORT,…");
     app.add_option("--admin-socket", flags.admin_socket, "Unix socket of sluicectl")->type_name("PATH");
     app.add_option("--admin-listen", flags.admin_listen, "TCP door of the admin API")->type_name("ADDR:PORT");
     app.add_option("--log-dir", flags.log_dir, "Folder of the log files")->type_name("DIR");

@@ -59,7 +59,10 @@ TEST(Config, AFaultNamesFileLineColumnFieldAndWhatIsAllowed) {
               std::string::npos);
     EXPECT_NE(fault_of("log: {files: 0}").find("out of range"), std::string::npos);
     EXPECT_NE(fault_of("gateway: {listen: [localhost]}").find("sluiced.yaml:1:19"), std::string::npos);
-    EXPECT_NE(fault_of("ledger: {kind: redis}").find("redis"), std::string::npos);
+    EXPECT_NE(fault_of("ledger: {kind: mysql}").find("embedded | redis"), std::string::npos);
+    EXPECT_NE(fault_of("ledger: {kind: redis, nodes: [redis]}").find("HOST:PORT"), std::string::npos);
+    EXPECT_NE(fault_of("ledger: {deadline: 20}").find("1ms to 1000ms"), std::string::npos);
+    EXPECT_NE(fault_of("ledger: {deadline: 2000ms}").find("out of range"), std::string::npos);
     EXPECT_NE(fault_of("log: [a]").find("not a mapping"), std::string::npos);
     EXPECT_NE(fault_of("a: [").find("sluiced.yaml:"), std::string::npos);
     EXPECT_NE(fault_of("- a\n").find("not a mapping"), std::string::npos);
@@ -102,8 +105,45 @@ TEST(Config, EmptyAndMissingFilesAreToldApart) {
 
 TEST(Config, LedgerFlag) {
     EXPECT_EQ(parse_ledger("embedded:/var/lib/x")->path, "/var/lib/x");
-    for (const auto* text : {"", "embedded:", "redis://127.0.0.1", "/var/lib/x"})
+    for (const auto* text :
+         {"", "embedded:", "redis://127.0.0.1", "/var/lib/x", "redis://", "redis://a:1,", "http://a:1"})
         EXPECT_FALSE(parse_ledger(text)) << text;
+    const auto redis = parse_ledger("rediss://sluice@10.0.0.1:6379,[::1]:6380", {.path = "/var/lib/y"});
+    ASSERT_TRUE(redis);
+    EXPECT_EQ(redis->kind, LedgerKind::kRedis);
+    EXPECT_EQ(redis->path, "/var/lib/y");
+    EXPECT_TRUE(redis->redis.tls);
+    EXPECT_EQ(redis->redis.username, "sluice");
+    EXPECT_EQ(redis->redis.nodes, (std::vector<std::string>{"10.0.0.1:6379", "[::1]:6380"}));
+    const auto password = parse_ledger("redis://user:secret@10.0.0.1:6379");
+    ASSERT_FALSE(password);
+    EXPECT_EQ(password.error().message.find("secret@"), std::string::npos);
+    EXPECT_NE(password.error().message.find("password_file"), std::string::npos);
+}
+
+TEST(Config, RedisLedger) {
+    const auto config = parse_config(
+        "ledger: {kind: redis, nodes: ['redis:6379', 'unix:/run/redis.sock'], tls: true, deadline: 50ms, "
+        "sentinel: m}",
+        "sluiced.yaml");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_EQ(config->ledger.kind, LedgerKind::kRedis);
+    EXPECT_EQ(config->ledger.redis.nodes.size(), 2U);
+    EXPECT_EQ(config->ledger.redis.deadline, 50 * kMillisecond);
+    EXPECT_EQ(config->ledger.redis.sentinel, "m");
+    Config whole;
+    whole.interfaces = {"lo"};
+    whole.ledger.kind = LedgerKind::kRedis;
+    const auto fault = [&] { return check_config(whole).error().message; };
+    EXPECT_NE(fault().find("ledger.nodes"), std::string::npos);
+    whole.ledger.redis.nodes = {"redis:6379"};
+    whole.ledger.redis.ca_file = "/none";
+    EXPECT_NE(fault().find("ledger.tls"), std::string::npos);
+    whole.ledger.redis.tls = true;
+    EXPECT_NE(fault().find("/none"), std::string::npos);
+    whole.ledger.redis.ca_file.clear();
+    whole.ledger.redis.username = "sluice";
+    EXPECT_NE(fault().find("ledger.password_file"), std::string::npos);
 }
 
 TEST(PerformanceReport, QuantilesAreBucketBounds) {

@@ -195,6 +195,10 @@ std::string full_exposition() {
         samples.add(Metric::kPolicyInfo, {"starguide", "0123"}, 1);
         samples.add(Metric::kPolicyApplies, {"applied"}, 1);
         samples.add(Metric::kLedgerUp, {}, 1);
+        for (const Metric shared : {Metric::kLedgerHosts, Metric::kLedgerMessages, Metric::kLedgerWaits,
+                                    Metric::kLedgerLate, Metric::kLedgerUnleased, Metric::kLedgerForgotten,
+                                    Metric::kLedgerLosses, Metric::kLedgerRoundTrip})
+            samples.add(shared, {}, 1);
         samples.add(Metric::kLogDropped, {"audit"}, 0);
         samples.add(Metric::kBuildInfo, {SLUICE_VERSION}, 1);
     });
