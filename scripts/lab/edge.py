@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ ADMIN_PORT = 9900
 
 def binary(name: str) -> Path:
     """A program of the release build."""
-    path = ROOT / "build" / "release" / ("tests/support/flood" if name == "flood" else name)
+    path = ROOT / os.environ.get("SLUICE_BUILD", "build/release") / ("tests/support/flood" if name == "flood" else name)
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: run scripts/build {name}")
     return path

@@ -1,0 +1,141 @@
+"""Several daemons and one Redis on the edge: gateways without interfaces, each with a port and folders of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections import deque
+from pathlib import Path
+from typing import Any, Optional
+
+from lab.edge import PYTHON, Sluice
+from lab.process import Process, wait_until
+
+HERE = Path(__file__).resolve().parent
+APPLICATION_PORT, REDIS_PORT, FIRST_PORT = 18000, 16379, 18080
+REDIS = "/usr/bin/redis-server"
+
+
+class Redis:
+    """redis-server on the edge's loopback, in memory only unless `extra` says otherwise."""
+
+    def __init__(self, network: Any, folder: Path, port: int = REDIS_PORT, extra: tuple[str, ...] = ()) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network, self.folder, self.port, self.extra = network, folder, port, extra
+        self.process: Optional[Process] = None
+        self.start()
+
+    def start(self) -> None:
+        command = [REDIS, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        self.process = Process([*command, *self.extra], self.network.edge, self.folder / "redis.log")
+        wait_until(lambda: self.command("PING") == "PONG", 10, "Redis answers")
+
+    def command(self, *words: str) -> str:
+        done = subprocess.run(
+            self.network.edge.enter("redis-cli", "-p", str(self.port), *words),
+            capture_output=True, text=True, timeout=10, check=False,
+        )
+        return done.stdout.strip()
+
+    def commands(self) -> int:
+        """Scripts run since it started."""
+        for line in self.command("INFO", "commandstats").splitlines():
+            if line.startswith("cmdstat_evalsha:"):
+                return int(line.split("calls=")[1].split(",")[0])
+        return 0
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+
+class Fleet:
+    def __init__(
+        self, network: Any, credentials: Any, name: str, limits: list[dict], hosts: int, ledger: Optional[dict] = None
+    ) -> None:
+        self.network, self.folder = network, network.folder / name
+        self.redis = Redis(network, self.folder / "redis")
+        self.application = Process([PYTHON, str(HERE / "paced.py"), "serve", str(APPLICATION_PORT)], network.edge)
+        routes = [{"name": limit["class"], "path": f"/{limit['class']}", "class": limit["class"]} for limit in limits]
+        policy = {"name": "fleet", "routes": routes, "limits": limits}
+        self.hosts = []
+        for i in range(hosts):
+            config = {
+                "interfaces": [],
+                "gateway": {"listen": [f"127.0.0.1:{FIRST_PORT + i}"], "upstream": [f"127.0.0.1:{APPLICATION_PORT}"],
+                            "workers": 1},
+                "admin": {"listen": None, "tokens": None},
+                "ledger": {"kind": "redis", "nodes": [f"127.0.0.1:{REDIS_PORT}"], **(ledger or {})},
+            }
+            self.hosts.append(Sluice(network, credentials, policy, config, f"{name}-{i}"))
+        for host in self.hosts:
+            host.start()
+        wait_until(lambda: all(host.status()["ledger"]["hosts"] == hosts for host in self.hosts), 10, "all are known")
+
+    @property
+    def ports(self) -> list[int]:
+        return [FIRST_PORT + i for i in range(len(self.hosts))]
+
+    def begin(self, seconds: float, kinds: list[str], seed: str = "1") -> subprocess.Popen:
+        ports = ",".join(str(port) for port in self.ports)
+        command = [PYTHON, str(HERE / "paced.py"), "load", str(seconds), seed, ports, *kinds]
+        return subprocess.Popen(self.network.edge.enter(*command), stdout=subprocess.PIPE, text=True)
+
+    @staticmethod
+    def results(load: subprocess.Popen, timeout: float) -> dict[str, "Seen"]:
+        output, _ = load.communicate(timeout=timeout)
+        assert load.returncode == 0
+        return {kind: Seen(requests) for kind, requests in json.loads(output).items()}
+
+    def load(self, seconds: float, kinds: list[str]) -> dict[str, "Seen"]:
+        return self.results(self.begin(seconds, kinds), seconds + 30)
+
+    def ledger(self) -> list[dict[str, Any]]:
+        return [host.status()["ledger"] for host in self.hosts]
+
+    def stop(self) -> None:
+        for host in self.hosts:
+            if host.process is not None and host.process.running():
+                host.stop()
+        self.application.stop(number=signal.SIGKILL)
+        self.redis.kill()
+
+
+class Seen:
+    """What clients saw of one key: when each request was sent, when answered, and with what."""
+
+    def __init__(self, requests: list[list[float]]) -> None:
+        self.requests = sorted(requests)
+
+    def admitted(self) -> list[list[float]]:
+        return [one for one in self.requests if one[2] == 200]
+
+    def most(self, window: float) -> int:
+        """Admissions that are certain to lie in one window, whenever between sending and answer each was decided."""
+        most, admitted = 0, self.admitted()
+        for number, (sent, _, _) in enumerate(admitted):
+            count = 0
+            for later in admitted[number:]:
+                if later[0] - sent >= window:
+                    break
+                count += later[1] - sent < window
+            most = max(most, count)
+        return most
+
+    def entitled(self, limit: int, window: float) -> int:
+        """What one exact log would have admitted, had each request reached it when it was sent."""
+        log: deque[float] = deque()
+        count = 0
+        for sent, _, _ in self.requests:
+            while log and log[0] <= sent - window:
+                log.popleft()
+            if len(log) < limit:
+                log.append(sent)
+                count += 1
+        return count
+
+    def slowest(self, status: int) -> float:
+        return max((one[1] - one[0] for one in self.requests if one[2] == status), default=0.0)
