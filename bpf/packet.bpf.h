@@ -47,8 +47,13 @@ struct sluice_packet {
 	struct sluice_address source;
 	__u32 family;		/* enum sluice_family */
 	__u32 counts;		/* bits of enum sluice_count */
+	__u16 transport;	/* where the network layer's headers end, in bytes of the frame */
+	__u16 payload;		/* bytes from there on that belong to the packet; the rest is padding */
 	__u16 destination_port; /* host order; 0: has none, or it is in another fragment */
 	__u8 protocol;
+	__u8 hop_limit; /* of IPv6 */
+	__u8 fragment;	/* any, the first included */
+	__u8 later_fragment;
 	__u8 portless;	 /* a later fragment of TCP or UDP */
 	__u8 keeps_link; /* IPv6 neighbour discovery, from this link: never judged, or the link dies with the
 			    limit */
@@ -73,7 +78,7 @@ enum sluice_parsed {
 		header;                                                                                      \
 	})
 
-/* Moves the cursor `bytes` (≤ 2048) on; 0, or -1 if that is past the end. */
+/* Moves the cursor `bytes` (≤ SLUICE_TRANSPORT_MASK) on; 0, or -1 if that is past the end. */
 static __always_inline int sluice_skip(struct sluice_cursor *cursor, __u32 bytes)
 {
 	if (cursor->at + bytes > cursor->end)
@@ -115,13 +120,9 @@ sluice_parser int sluice_parse_ethernet(struct sluice_cursor *cursor)
 	return sluice_is_vlan(protocol) ? -1 : protocol;
 }
 
-/*
- * Returns the IP protocol. *payload is how many bytes of the frame from the cursor on belong to the packet;
- * what follows them is padding. `left` is the frame's length from the cursor on, parts that are not linear
- * included.
- */
-sluice_parser int sluice_parse_ipv4(struct sluice_cursor *cursor, __u32 left, struct sluice_packet *packet,
-				    __u32 *payload, int *later_fragment, int *fragment)
+/* Returns the IP protocol. `left` is the frame's length from the cursor on, parts that are not linear
+ * included. */
+sluice_parser int sluice_parse_ipv4(struct sluice_cursor *cursor, __u32 left, struct sluice_packet *packet)
 {
 	const struct iphdr *ip = sluice_take(cursor, struct iphdr);
 	__u32 header_bytes, total_bytes;
@@ -139,9 +140,9 @@ sluice_parser int sluice_parse_ipv4(struct sluice_cursor *cursor, __u32 left, st
 		return -1;
 	if (sluice_skip(cursor, header_bytes - sizeof(*ip)))
 		return -1;
-	*payload = total_bytes - header_bytes;
-	*later_fragment = (sluice_be16(ip->frag_off) & 0x1fff) != 0;
-	*fragment = (sluice_be16(ip->frag_off) & 0x3fff) != 0;
+	packet->payload = (__u16)(total_bytes - header_bytes);
+	packet->later_fragment = (sluice_be16(ip->frag_off) & 0x1fff) != 0;
+	packet->fragment = (sluice_be16(ip->frag_off) & 0x3fff) != 0;
 	return ip->protocol;
 }
 
@@ -154,12 +155,11 @@ struct sluice_extension {
 };
 
 /* As sluice_parse_ipv4(); walks the extension headers. */
-sluice_parser int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left, struct sluice_packet *packet,
-				    __u32 *payload, int *later_fragment, int *fragment)
+sluice_parser int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left, struct sluice_packet *packet)
 {
 	const struct ipv6hdr *ip = sluice_take(cursor, struct ipv6hdr);
 	const __u64 *source;
-	__u32 protocol;
+	__u32 protocol, payload;
 
 	if (!ip)
 		return -1;
@@ -172,8 +172,9 @@ sluice_parser int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left, st
 	if (packet->source.hi == 0 && packet->source.lo >> 32 == 0xffff)
 		return -1;
 	packet->has_source = 1;
-	*payload = sluice_be16(ip->payload_len);
-	if (ip->version != 6 || *payload + sizeof(*ip) > left)
+	packet->hop_limit = ip->hop_limit;
+	payload = sluice_be16(ip->payload_len);
+	if (ip->version != 6 || payload + sizeof(*ip) > left)
 		return -1;
 	protocol = ip->nexthdr;
 #pragma GCC unroll 7
@@ -182,8 +183,10 @@ sluice_parser int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left, st
 		__u32 bytes;
 
 		if (protocol != IPPROTO_HOPOPTS && protocol != IPPROTO_ROUTING &&
-		    protocol != IPPROTO_DSTOPTS && protocol != IPPROTO_FRAGMENT && protocol != IPPROTO_AH)
+		    protocol != IPPROTO_DSTOPTS && protocol != IPPROTO_FRAGMENT && protocol != IPPROTO_AH) {
+			packet->payload = (__u16)payload;
 			return (int)protocol;
+		}
 		if (depth == SLUICE_EXTENSION_DEPTH)
 			return -1;
 		extension = sluice_take(cursor, struct sluice_extension);
@@ -192,15 +195,17 @@ sluice_parser int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left, st
 		bytes = protocol == IPPROTO_FRAGMENT ? 8u
 			: protocol == IPPROTO_AH     ? (extension->length + 2u) * 4u
 						     : (extension->length + 1u) * 8u;
-		if (bytes < 8 || bytes > *payload || sluice_skip(cursor, bytes - 8))
+		if (bytes < 8 || bytes > payload || sluice_skip(cursor, bytes - 8))
 			return -1;
-		*payload -= bytes;
+		payload -= bytes;
 		if (protocol == IPPROTO_FRAGMENT) {
-			*fragment = (sluice_be16(extension->fragment) & 0xfff9) != 0;
-			*later_fragment = (sluice_be16(extension->fragment) & 0xfff8) != 0;
+			packet->fragment = (sluice_be16(extension->fragment) & 0xfff9) != 0;
+			packet->later_fragment = (sluice_be16(extension->fragment) & 0xfff8) != 0;
 			/* What a later fragment carries is data, whatever its bytes look like. */
-			if (*later_fragment)
+			if (packet->later_fragment) {
+				packet->payload = (__u16)payload;
 				return extension->next;
+			}
 		}
 		protocol = extension->next;
 	}
@@ -209,9 +214,10 @@ sluice_parser int sluice_parse_ipv6(struct sluice_cursor *cursor, __u32 left, st
 
 /* What the packet counts as, and its port. 0, or -1. The first fragment must hold the whole header (RFC
  * 1858). */
-sluice_parser int sluice_parse_transport(struct sluice_cursor *cursor, __u32 payload, int fragment,
-					 __u8 hop_limit, struct sluice_packet *packet)
+sluice_parser int sluice_parse_transport(struct sluice_cursor *cursor, struct sluice_packet *packet)
 {
+	const __u32 payload = packet->payload;
+
 	if (packet->protocol == IPPROTO_TCP) {
 		const struct tcphdr *tcp = sluice_take(cursor, struct tcphdr);
 
@@ -224,60 +230,79 @@ sluice_parser int sluice_parse_transport(struct sluice_cursor *cursor, __u32 pay
 		const struct udphdr *udp = sluice_take(cursor, struct udphdr);
 
 		if (!udp || payload < sizeof(*udp) || sluice_be16(udp->len) < sizeof(*udp) ||
-		    (!fragment && sluice_be16(udp->len) > payload))
+		    (!packet->fragment && sluice_be16(udp->len) > payload))
 			return -1;
 		packet->destination_port = sluice_be16(udp->dest);
-	} else if (packet->protocol == (packet->family == SLUICE_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+	} else if (packet->counts & SLUICE_COUNT_ICMP) {
 		const struct icmp6hdr *icmp = sluice_take(cursor, struct icmp6hdr);
 
 		if (!icmp || payload < sizeof(*icmp))
 			return -1;
 		/* RFC 4861: a hop limit of 255 can't have come through a router. */
-		packet->keeps_link = packet->family == SLUICE_IPV6 && hop_limit == 255 &&
+		packet->keeps_link = packet->family == SLUICE_IPV6 && packet->hop_limit == 255 &&
 				     icmp->icmp6_type >= 133 && icmp->icmp6_type <= 137;
 	}
 	return 0;
 }
 
-/* Fills *packet (which the caller zeroed). frame_bytes: of the whole frame, parts that are not linear
- * included. */
-sluice_parser enum sluice_parsed sluice_parse(const void *data, const void *data_end, __u32 frame_bytes,
-					      struct sluice_packet *packet)
+/* SLUICE_PARSED_IP: everything of *packet up to `payload` is filled in, and its protocol. */
+sluice_parser enum sluice_parsed sluice_parse_network(const void *data, const void *data_end,
+						      __u32 frame_bytes, struct sluice_packet *packet)
 {
 	struct sluice_cursor cursor = {.at = (const __u8 *)data, .end = (const __u8 *)data_end};
 	int ether_type = sluice_parse_ethernet(&cursor);
-	int protocol, later_fragment = 0, fragment = 0;
-	__u32 left, payload = 0;
-	const __u8 *ip = cursor.at;
+	int protocol;
+	__u32 left;
 
 	if (ether_type < 0)
 		return SLUICE_PARSED_MALFORMED;
 	left = frame_bytes - (__u32)(cursor.at - (const __u8 *)data);
 	if (ether_type == ETH_P_IP)
-		protocol = sluice_parse_ipv4(&cursor, left, packet, &payload, &later_fragment, &fragment);
+		protocol = sluice_parse_ipv4(&cursor, left, packet);
 	else if (ether_type == ETH_P_IPV6)
-		protocol = sluice_parse_ipv6(&cursor, left, packet, &payload, &later_fragment, &fragment);
+		protocol = sluice_parse_ipv6(&cursor, left, packet);
 	else
 		return SLUICE_PARSED_NOT_IP;
 	if (protocol < 0)
 		return SLUICE_PARSED_MALFORMED;
+	packet->protocol = (__u8)protocol;
+	packet->transport = (__u16)(cursor.at - (const __u8 *)data);
+	return SLUICE_PARSED_IP;
+}
 
+/* All headers together: tags, IPv6 and as many extension headers as there may be, at 2 KiB each. */
+#define SLUICE_TRANSPORT_MASK 0x3fff
+
+/*
+ * Fills *packet (which the caller zeroed). frame_bytes: of the whole frame, parts that are not linear
+ * included. What the first half found is read back from memory: so the verifier, which does not remember
+ * what memory holds, follows the second half once, and not for every way through the first.
+ */
+sluice_parser enum sluice_parsed sluice_parse(const void *data, const void *data_end, __u32 frame_bytes,
+					      struct sluice_packet *packet)
+{
+	enum sluice_parsed parsed = sluice_parse_network(data, data_end, frame_bytes, packet);
+	struct sluice_cursor cursor = {.at = (const __u8 *)data, .end = (const __u8 *)data_end};
+
+	if (parsed != SLUICE_PARSED_IP)
+		return parsed;
+	__asm__ volatile("" ::: "memory");
 	/* A packet that ends before its linear part does, by more than short frames are filled up with, or
 	 * with a large one: the frame may go on in other buffers. */
-	packet->in_doubt = frame_bytes > SLUICE_USUAL_FRAME ||
-			   (frame_bytes > SLUICE_FILLED_FRAME && (__u32)(cursor.at - ip) + payload < left);
-	packet->protocol = (__u8)protocol;
+	packet->in_doubt =
+	    frame_bytes > SLUICE_USUAL_FRAME ||
+	    (frame_bytes > SLUICE_FILLED_FRAME && (__u32)packet->transport + packet->payload < frame_bytes);
 	packet->counts = SLUICE_COUNT_PACKETS | SLUICE_COUNT_BYTES;
-	if (protocol == IPPROTO_UDP)
+	if (packet->protocol == IPPROTO_UDP)
 		packet->counts |= SLUICE_COUNT_UDP;
-	if (protocol == (packet->family == SLUICE_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+	if (packet->protocol == (packet->family == SLUICE_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		packet->counts |= SLUICE_COUNT_ICMP;
-	if (later_fragment) {
-		packet->portless = protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+	if (packet->later_fragment) {
+		packet->portless = packet->protocol == IPPROTO_TCP || packet->protocol == IPPROTO_UDP;
 		return SLUICE_PARSED_IP;
 	}
-	if (sluice_parse_transport(&cursor, payload, fragment, packet->family == SLUICE_IPV6 ? ip[7] : 0,
-				   packet))
+	if (sluice_skip(&cursor, packet->transport & SLUICE_TRANSPORT_MASK) ||
+	    sluice_parse_transport(&cursor, packet))
 		return SLUICE_PARSED_MALFORMED;
 	return SLUICE_PARSED_IP;
 }

@@ -33,7 +33,8 @@ static __always_inline __u32 sluice_find_fence(const struct sluice_fences *fence
 			below = sluice_below(address->hi, fences->hi[probe]) | (same & below);
 		}
 		sluice_hide(below);
-		at += step & (below - 1);
+		at += step *
+		      (below ^ 1); /* not by a mask of 0 or -1: 6.18's verifier makes two cases of that */
 		/* Hides from the compiler that `at` is small: it would drop the mask that shows it to 6.1's
 		 * verifier. */
 		sluice_hide(at);
