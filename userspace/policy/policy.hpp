@@ -149,9 +149,9 @@ struct RequestLimit {
     LimitWhen when = LimitWhen::kAlways;
     std::string class_name;  // empty: every request
     Rate rate;
-    LimitAlgorithm algorithm = LimitAlgorithm::kTrailing;
     LimitMode mode = LimitMode::kEnforce;
     LedgerLoss on_ledger_loss = LedgerLoss::kShare;
+    LimitAlgorithm algorithm = LimitAlgorithm::kTrailing;
 
     bool operator==(const RequestLimit&) const = default;
 };

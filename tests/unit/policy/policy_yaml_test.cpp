@@ -78,13 +78,10 @@ TEST(PolicyYaml, TheContractsExampleLoads) {
     ASSERT_EQ(policy.routes.size(), 3U);
     EXPECT_EQ(policy.routes[0].provider, "openai");
     ASSERT_EQ(policy.limits.size(), 5U);
-    EXPECT_EQ(policy.limits[3], (RequestLimit{"voice",
-                                              LimitScope::kUser,
-                                              LimitWhen::kAlways,
-                                              "voice",
-                                              {50, kHour},
-                                              LimitAlgorithm::kTrailing,
-                                              LimitMode::kEnforce}));
+    EXPECT_EQ(
+        policy.limits[3],
+        (RequestLimit{
+            "voice", LimitScope::kUser, LimitWhen::kAlways, "voice", {50, kHour}, LimitMode::kEnforce}));
     EXPECT_EQ(policy.escalation, (BanRule{100, kMinute, 10 * kMinute}));
     EXPECT_THAT(load.loaded->files,
                 testing::UnorderedElementsAre(folder.path() + "/deny.txt", folder.path() + "/jwks.json",
