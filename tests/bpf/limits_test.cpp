@@ -3,9 +3,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <gtest/gtest.h>
+#include <sys/utsname.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <thread>
 
 #include "bpf/program_under_test.hpp"
@@ -44,7 +46,12 @@ TEST_F(Limits, TheVerifierNeedsAFractionOfWhatItMay) {
     ASSERT_EQ(bpf_obj_get_info_by_fd(program_->program(), &info, &bytes), 0);
     if (info.verified_insns == 0) GTEST_SKIP() << "this kernel does not say (before 5.16)";
     RecordProperty("verified_insns", static_cast<int>(info.verified_insns));
-    EXPECT_LT(info.verified_insns, 50'000U);  // of a million
+    // Older verifiers prune less and look at functions that are not called, too.
+    utsname kernel{};
+    ASSERT_EQ(::uname(&kernel), 0);
+    int major = 0, minor = 0;
+    ASSERT_EQ(std::sscanf(kernel.release, "%d.%d", &major, &minor), 2);
+    EXPECT_LT(info.verified_insns, major * 100 + minor >= 608 ? 50'000U : 100'000U);  // of a million
 }
 
 TEST_F(Limits, PacketsToTheExactOne) {
