@@ -54,10 +54,11 @@ class Redis:
 
 class Fleet:
     def __init__(
-        self, network: Any, credentials: Any, name: str, limits: list[dict], hosts: int, ledger: Optional[dict] = None
+        self, network: Any, credentials: Any, name: str, limits: list[dict], hosts: int, ledger: Optional[dict] = None,
+        extra: tuple[str, ...] = (), redis: Optional[Redis] = None,
     ) -> None:
         self.network, self.folder = network, network.folder / name
-        self.redis = Redis(network, self.folder / "redis")
+        self.redis = redis or Redis(network, self.folder / "redis", extra=extra)
         self.application = Process([PYTHON, str(HERE / "paced.py"), "serve", str(APPLICATION_PORT)], network.edge)
         routes = [{"name": limit["class"], "path": f"/{limit['class']}", "class": limit["class"]} for limit in limits]
         policy = {"name": "fleet", "routes": routes, "limits": limits}
