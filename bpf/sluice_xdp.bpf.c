@@ -97,10 +97,13 @@ static __always_inline __u32 sluice_limit_source(struct sluice_walk *walk)
 		return SLUICE_INTERNAL_ERROR; /* can't be: the mask keeps the index within the table */
 	reason = sluice_judge_limits(walk->set, limits, now, &judgement);
 	sluice_take_answer(walk, SLUICE_SCOPE_SOURCE, &judgement);
-	if (reason != SLUICE_PASSED && policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW) &&
-	    sluice_count_drop(walk->set, limits, now, walk->hash, policy->ban_after) &&
-	    sluice_ban_source(walk, reason))
-		sluice_send_event(walk, SLUICE_EVENT_BAN, reason);
+	if (reason != SLUICE_PASSED && policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW)) {
+		__u32 counted = sluice_count_drop(walk->set, limits, now, walk->hash, policy->ban_after);
+
+		walk->counters->sources_evicted += counted == SLUICE_DROP_COUNTED_EVICTING;
+		if (counted == SLUICE_DROP_LAST_STRAW && sluice_ban_source(walk, reason))
+			sluice_send_event(walk, SLUICE_EVENT_BAN, reason);
+	}
 	return reason;
 }
 

@@ -213,8 +213,13 @@ __noinline __u32 sluice_judge_prefix(struct sluice_set *set, struct sluice_limit
 	return sluice_judge_limits(set, limits, now, judgement);
 }
 
-/* Counts one drop against the source. 1 if that makes `most` in the ban rule's span; the count starts anew
- * then. */
+enum sluice_counted_drop {
+	SLUICE_DROP_COUNTED,
+	SLUICE_DROP_COUNTED_EVICTING, /* and took an entry from a source not yet at its full allowance */
+	SLUICE_DROP_LAST_STRAW,	      /* that makes `most` in the ban rule's span; the count starts anew */
+};
+
+/* Counts one drop against the source. */
 __noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_list *limits,
 				   struct sluice_times *now, __u64 hash, __u32 most)
 {
@@ -222,21 +227,23 @@ __noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_l
 	__u64 tag, time, *entry;
 
 	if (!set || !limits || !now)
-		return 0;
+		return SLUICE_DROP_COUNTED;
 	limit = &limits->limit[SLUICE_BAN_SLOT];
 	time = now->word[SLUICE_BAN_SLOT];
 	tag = sluice_tag(hash, limit->salt, SLUICE_BAN_SLOT);
 	entry = sluice_find(set, now, tag);
 	if (entry) {
 		if (sluice_count_one_drop(entry, tag, time, limit->depth) < most)
-			return 0;
+			return SLUICE_DROP_COUNTED;
 		*(volatile __u64 *)entry = time | tag;
-		return 1;
+		return SLUICE_DROP_LAST_STRAW;
 	}
 	if (most <= 1)
-		return 1;
-	sluice_claim(set, limits, now, sluice_first_drop(tag, time, limit->depth));
-	return 0;
+		return SLUICE_DROP_LAST_STRAW;
+	return sluice_claim(set, limits, now, sluice_first_drop(tag, time, limit->depth)) ==
+		       SLUICE_CLAIM_EVICTED
+		   ? SLUICE_DROP_COUNTED_EVICTING
+		   : SLUICE_DROP_COUNTED;
 }
 
 /* --- bans --- */
