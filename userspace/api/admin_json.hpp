@@ -17,7 +17,18 @@ class JsonBody {
   public:
     // `known` are the members allowed.
     JsonBody(const std::string& body, const std::set<std::string>& known) {
-        object_ = nlohmann::json::parse(body, nullptr, false);
+        std::set<std::string> seen;
+        std::string twice;
+        const auto note_members = [&](int depth, nlohmann::json::parse_event_t event,
+                                      const nlohmann::json& name) {
+            if (depth == 1 && event == nlohmann::json::parse_event_t::key &&
+                !seen.insert(name.get<std::string>()).second && twice.empty())
+                twice = name.get<std::string>();
+            return true;
+        };
+        object_ = nlohmann::json::parse(body, note_members, false);
+        // Readers differ in which of the two they take.
+        if (!twice.empty()) fail("'" + twice + "' stands more than once");
         if (!object_.is_object()) {
             fail("the body is not a JSON object");
             return;

@@ -9,6 +9,7 @@
 #include <boost/asio/ssl.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <list>
+#include <unordered_map>
 #include <utility>
 
 #include "http/admin_auth.hpp"
@@ -47,6 +48,8 @@ std::string_view to_string(AdminDenied::Reason reason) {
             return "peer";
         case AdminDenied::Reason::kOrigin:
             return "origin";
+        case AdminDenied::Reason::kAmbiguous:
+            return "ambiguous";
     }
     return "denied";
 }
@@ -87,6 +90,15 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
         door_.reset();
     }
 
+    Result<> reload_tls() {
+        if (options_.tls_certificate.empty()) return {};
+        const auto tls = make_server_tls(options_.tls_certificate, options_.tls_key);
+        if (!tls) return tls.error();
+        ::SSL_CTX_up_ref(tls->get());  // asio's wrapper frees a reference of its own
+        tls_.emplace(tls->get());      // connections hold the context they began with
+        return {};
+    }
+
     std::uint16_t port() const { return port_; }
 
     // --- AdminService ---
@@ -96,6 +108,11 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
         namespace http = beast::http;
         request.caller = peer.caller;
         if (peer.address) {
+            for (const auto field : {http::field::authorization, http::field::host, http::field::origin})
+                if (head.count(field) > 1)
+                    return deny(AdminDenied::Reason::kAmbiguous, request,
+                                AdminResponse::problem(
+                                    400, std::string{http::to_string(field)} + " stands more than once"));
             const AuthFields fields{head[http::field::authorization], head[http::field::host],
                                     head[http::field::origin]};
             auto outcome = auth_->check(*peer.address, fields, monotonic_now());
@@ -117,6 +134,7 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
     bool stopped() const override { return stopped_; }
 
   private:
+    static constexpr SourcePrefix kPeerGroup{32, 64};
     using Live = std::list<std::function<void()>>;  // how to close each connection
 
     // A connection's place in the list of live ones.
@@ -156,12 +174,7 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
         auto tokens = TokenStore::load(options_.tokens_file);
         if (!tokens) return tokens.error();
         auth_.emplace(std::move(*tokens), options_.allowed_hosts, options_.on_error);
-        if (!options_.tls_certificate.empty()) {
-            const auto tls = make_server_tls(options_.tls_certificate, options_.tls_key);
-            if (!tls) return tls.error();
-            ::SSL_CTX_up_ref(tls->get());  // asio's wrapper frees a reference of its own
-            tls_.emplace(tls->get());
-        }
+        if (auto loaded = reload_tls(); !loaded) return loaded;
         auto door = open_tcp_door(*endpoint);
         if (!door) return door.error();
         port_ = door->second;
@@ -172,7 +185,9 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
 
     AdminResponse deny(AdminDenied::Reason reason, const AdminRequest& request,
                        AdminResponse response) const {
-        if (on_denied_) on_denied_({reason, request.caller, request.method, request.path});
+        const auto match = router_.match(request.method, request.path);
+        const bool known = match.route != nullptr || !match.allow.empty();
+        if (on_denied_) on_denied_({reason, request.caller, request.method, known ? request.path : ""});
         return response;
     }
 
@@ -185,13 +200,44 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
             if (error) {  // out of descriptors, most likely: others have to go first
                 pause.expires_after(std::chrono::milliseconds{100});
                 co_await pause.async_wait(kAwaitable);
-            } else if (live.size() >= options_.max_connections) {
+            } else if (live.size() >= options_.max_connections || !peer_has_room(socket)) {
                 if (!tls_) turn_away(socket.native_handle());
             } else {
                 asio::co_spawn(executor_, serve(self, std::move(socket)), asio::detached);
             }
         }
     }
+
+    static bool peer_has_room(const Local::socket&) { return true; }
+    bool peer_has_room(const Tcp::socket& socket) const {
+        const auto peer = peer_of(socket);
+        const auto found = peer ? of_peer_.find(kPeerGroup.of(*peer)) : of_peer_.end();
+        return found == of_peer_.end() || found->second < options_.max_connections_per_peer;
+    }
+    static std::optional<IpAddress> peer_of(const Tcp::socket& socket) {
+        beast::error_code error;
+        const auto remote = socket.remote_endpoint(error);
+        return error ? std::nullopt : IpAddress::from_sockaddr(remote.data());
+    }
+
+    // Among a peer's connections as long as it lives.
+    class PeerPlace {
+      public:
+        PeerPlace(std::shared_ptr<Impl> server, const IpAddress& peer)
+            : server_(std::move(server)), group_(kPeerGroup.of(peer)) {
+            ++server_->of_peer_[group_];
+        }
+        ~PeerPlace() {
+            const auto found = server_->of_peer_.find(group_);
+            if (--found->second == 0) server_->of_peer_.erase(found);
+        }
+        PeerPlace(const PeerPlace&) = delete;
+        PeerPlace& operator=(const PeerPlace&) = delete;
+
+      private:
+        std::shared_ptr<Impl> server_;
+        IpPrefix group_;
+    };
 
     asio::awaitable<void> serve(std::shared_ptr<Impl> self, Local::socket socket) {
         AdminPeer peer;
@@ -204,16 +250,15 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
 
     asio::awaitable<void> serve(std::shared_ptr<Impl> self, Tcp::socket socket) {
         AdminPeer peer;
-        beast::error_code error;
-        const auto remote = socket.remote_endpoint(error);
-        if (!error) peer.address = IpAddress::from_sockaddr(remote.data());
+        peer.address = peer_of(socket);
         if (!peer.address) co_return;
+        const PeerPlace among_peers{self, *peer.address};
         if (tls_) {
             beast::ssl_stream<Layer> stream{std::move(socket), *tls_};
             Layer& layer = stream.next_layer();
             AdminSession session{stream, layer, *this, std::move(peer)};
             const Place place{std::move(self), tcp_live_, [&session] { session.close(); }};
-            layer.expires_after(std::chrono::nanoseconds{options_.read_deadline});
+            layer.expires_after(std::chrono::nanoseconds{options_.stranger_deadline});
             const auto [refused] =
                 co_await stream.async_handshake(asio::ssl::stream_base::server, kAwaitable);
             if (refused) co_return;
@@ -242,6 +287,7 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
     std::uint16_t port_ = 0;
     Live local_live_;
     Live tcp_live_;
+    std::unordered_map<IpPrefix, std::size_t> of_peer_;  // TCP connections
     bool stopped_ = false;
 };
 
@@ -258,6 +304,9 @@ Result<std::unique_ptr<AdminServer>> AdminServer::open(asio::any_io_executor exe
 AdminServer::AdminServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 AdminServer::~AdminServer() {
     impl_->stop();
+}
+Result<> AdminServer::reload_tls() {
+    return impl_->reload_tls();
 }
 std::uint16_t AdminServer::port() const {
     return impl_->port();

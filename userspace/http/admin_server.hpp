@@ -29,11 +29,16 @@ struct AdminServerOptions {
     std::string tokens_file;      // required with `listen`
     std::string tls_certificate;  // PEM chain; with tls_key: TLS 1.2 or newer
     std::string tls_key;
-    std::vector<std::string> allowed_hosts;  // Host names TCP answers to, without port; empty: any
+    // Host names TCP answers to, without port; empty: any, which is safe as long as nothing is done without a bearer
+    // token: a page that rebinds its name to this address has none to send.
+    std::vector<std::string> allowed_hosts;
     std::size_t max_body_bytes = 1'048'576;  // a policy may be that large
     std::size_t max_header_bytes = 8'192;
-    std::size_t max_connections = 64;     // of each of the two doors, so that TCP cannot shut out the socket
-    Nanos read_deadline = 5 * kSecond;    // for a whole request, from its first byte
+    std::size_t max_connections = 64;  // of each of the two doors, so that TCP cannot shut out the socket
+    std::size_t max_connections_per_peer = 16;  // of TCP: IPv4 address or IPv6 /64
+    Nanos stranger_deadline =
+        2 * kSecond;                    // on TCP, until a token was shown: for the handshake, for each header
+    Nanos read_deadline = 5 * kSecond;  // for a whole request, from its first byte
     Nanos idle_deadline = 60 * kSecond;   // between two requests
     Nanos heartbeat = 15 * kSecond;       // of streams
     Nanos write_deadline = 10 * kSecond;  // for each piece of an answer
@@ -44,11 +49,19 @@ struct AdminServerOptions {
 
 // Someone was not let in. There may be as many as someone cares to send: aggregate before logging.
 struct AdminDenied {
-    enum class Reason : std::uint8_t { kNoToken, kBadToken, kTooManyBadTokens, kRole, kPeer, kOrigin };
+    enum class Reason : std::uint8_t {
+        kNoToken,
+        kBadToken,
+        kTooManyBadTokens,
+        kRole,
+        kPeer,
+        kOrigin,
+        kAmbiguous
+    };
     Reason reason = Reason::kNoToken;
     Caller caller;
     std::string method;
-    std::string path;
+    std::string path;  // "" if there is no such endpoint: what strangers make up is not worth a record
 };
 std::string_view to_string(AdminDenied::Reason reason);
 
@@ -62,6 +75,10 @@ class AdminServer {
                                                      std::function<void(const AdminDenied&)> on_denied);
     // Closes everything and removes the socket file. On the executor's thread, or when it no longer runs.
     ~AdminServer();
+
+    // Reads the TLS files again; connections accepted from now on use them. On an error the old ones stay. On the
+    // executor's thread.
+    Result<> reload_tls();
 
     // The TCP port in use, when `listen` asked for port 0; 0: no TCP.
     std::uint16_t port() const;

@@ -76,14 +76,14 @@ template <class Stream, class Layer>
 class AdminSession {
   public:
     AdminSession(Stream& stream, Layer& layer, AdminService& service, AdminPeer peer)
-        : stream_(stream), layer_(layer), service_(service), peer_(std::move(peer)) {}
+        : stream_(stream), layer_(layer), service_(service), peer_(std::move(peer)), known_(!peer_.address) {}
 
     boost::asio::awaitable<void> run() {
-        Nanos idle = service_.options().read_deadline;  // a client that connects has something to say
+        Nanos idle = head_deadline();  // a client that connects has something to say
         while (co_await wait_for_request(idle)) {
             const bool go_on = co_await serve_one();
             if (!go_on) co_return;
-            idle = service_.options().idle_deadline;
+            idle = known_ ? service_.options().idle_deadline : head_deadline();
         }
     }
 
@@ -96,6 +96,10 @@ class AdminSession {
   private:
     using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
+    // Strangers on TCP hold one of few places.
+    Nanos head_deadline() const {
+        return known_ ? service_.options().read_deadline : service_.options().stranger_deadline;
+    }
     void expect_within(Nanos deadline) { layer_.expires_after(std::chrono::nanoseconds{deadline}); }
 
     boost::asio::awaitable<bool> wait_for_request(Nanos idle) {
@@ -112,7 +116,7 @@ class AdminSession {
         Parser parser;
         parser.header_limit(static_cast<std::uint32_t>(service_.options().max_header_bytes));
         parser.body_limit(service_.options().max_body_bytes);
-        expect_within(service_.options().read_deadline);
+        expect_within(head_deadline());
         const auto [head_error, head_length] =
             co_await http::async_read_header(stream_, buffer_, parser, kAwaitable);
         if (head_error) co_return co_await refuse(answer_to(head_error), parser);
@@ -122,6 +126,8 @@ class AdminSession {
             co_return co_await refuse(AdminResponse::problem(400, "the target is malformed"), parser);
         if (auto refusal = service_.admit(peer_, parser.get(), *request))
             co_return co_await refuse(std::move(refusal), parser);
+        known_ = known_ || request->caller.role != Role::kNone;
+        expect_within(service_.options().read_deadline);
 
         if (boost::beast::iequals(parser.get()[http::field::expect], "100-continue")) {
             http::response<http::empty_body> go_on{http::status::continue_, 11};
@@ -220,6 +226,7 @@ class AdminSession {
     Layer& layer_;
     AdminService& service_;
     AdminPeer peer_;
+    bool known_;  // has shown who it is
     boost::beast::flat_buffer buffer_;
     std::shared_ptr<Doorbell> bell_;  // of a stream
 };

@@ -64,7 +64,7 @@ class TokenStore {
 };
 
 // After five different wrong tokens a peer has to wait, 1 s at first and twice as long each time, up to a
-// minute; while it waits, no token of it is looked at. A wrong token that comes again is no new guess: a
+// minute; while it waits, its wrong tokens are not told apart. A wrong token that comes again is no new guess: a
 // client left with an old token does not lock out its neighbours. Forgotten after ten quiet minutes. Peers
 // are IPv4 addresses and IPv6 /64s, at most 4096: beyond that, the one that failed longest ago gives way. One
 // thread; times of any one clock.

@@ -35,10 +35,12 @@ constexpr int kPatienceMs = 20'000;
 // A blocking client that speaks bytes.
 class Client {
   public:
-    static Client tcp(std::uint16_t port) {
+    static Client tcp(std::uint16_t port, const char* from = "127.0.0.1") {
         Client client{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
         sockaddr_in address{};
         address.sin_family = AF_INET;
+        ::inet_pton(AF_INET, from, &address.sin_addr);
+        EXPECT_EQ(::bind(client.fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
         address.sin_port = htons(port);
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         EXPECT_EQ(::connect(client.fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
@@ -302,12 +304,63 @@ TEST_F(AdminServerTest, GuessingIsSlowedDown) {
         EXPECT_EQ(
             status(client.ask(get("/livez", "Authorization: Bearer guess" + std::to_string(i) + "\r\n"))),
             401);
-    const auto answer = client.ask(get("/v1/who", kView));
+    const auto answer = client.ask(get("/v1/who", "Authorization: Bearer guess5\r\n"));
     EXPECT_EQ(status(answer), 429) << answer;
     EXPECT_NE(answer.find("Retry-After: 1\r\n"), std::string::npos);
     EXPECT_EQ(status(client.ask(get("/livez"))), 200);  // without a token nothing is guessed
     EXPECT_EQ(status(local().ask(get("/v1/who"))), 200);
     EXPECT_EQ(denials().back(), "too_many_bad_tokens GET /v1/who");
+    EXPECT_EQ(status(client.ask(get("/v1/who", kView))), 200) << "a neighbour with a token is let in";
+}
+
+TEST_F(AdminServerTest, TwoCredentialsAreAmbiguous) {
+    start();
+    auto client = tcp();
+    const auto answer = client.ask(get("/v1/who", std::string{kView} + std::string{kAdmin}));
+    EXPECT_EQ(status(answer), 400);
+    EXPECT_NE(answer.find("Authorization stands more than once"), std::string::npos) << answer;
+    EXPECT_EQ(
+        status(tcp().ask("GET /v1/who HTTP/1.1\r\nHost: x\r\nHost: y\r\n" + std::string{kView} + "\r\n")),
+        400);
+}
+
+TEST_F(AdminServerTest, WhatStrangersMakeUpIsNotRecorded) {
+    start();
+    EXPECT_EQ(status(tcp().ask(get("/v1/made-up"))), 401);
+    EXPECT_EQ(status(tcp().ask(get("/v1/who"))), 401);
+    EXPECT_EQ(denials(), (std::vector<std::string>{"no_token GET ", "no_token GET /v1/who"}));
+}
+
+TEST_F(AdminServerTest, OnePeerHasItsBound) {
+    options_.max_connections_per_peer = 2;
+    start();
+    std::vector<Client> clients;
+    for (int i = 0; i < 2; ++i) {
+        clients.push_back(tcp());
+        EXPECT_EQ(status(clients.back().ask(get("/livez"))), 200);
+    }
+    EXPECT_EQ(status(tcp().read_all()), 503);
+    auto other = Client::tcp(server_->port(), "127.0.0.2");
+    EXPECT_EQ(status(other.ask(get("/livez"))), 200) << "another peer still has a place";
+    EXPECT_EQ(status(local().ask(get("/livez"))), 200);
+    clients.pop_back();
+    int last = 0;
+    for (int i = 0; i < 200 && last != 200; ++i) last = status(tcp().ask(get("/livez")));
+    EXPECT_EQ(last, 200);
+}
+
+TEST_F(AdminServerTest, StrangersAreCutSooner) {
+    options_.stranger_deadline = 50 * kMillisecond;
+    start();
+    auto silent = tcp();
+    EXPECT_EQ(silent.read_all(), "");
+    auto half = tcp();
+    half.send("GET /livez HTTP/1.1\r\nX: ");
+    EXPECT_EQ(half.read_all(), "");
+    auto known = tcp();
+    EXPECT_EQ(status(known.ask(get("/v1/who", kView))), 200);
+    std::this_thread::sleep_for(std::chrono::milliseconds{120});
+    EXPECT_EQ(status(known.ask(get("/v1/who", kView))), 200) << "who has shown a token has the idle deadline";
 }
 
 TEST_F(AdminServerTest, TokensAreRereadWhenTheFileChanges) {
@@ -582,6 +635,34 @@ TEST_F(AdminServerTest, SpeaksTls) {
     auto plain = tcp();
     plain.send(get("/livez"));
     EXPECT_EQ(plain.read_all().find("HTTP/1.1 200"), std::string::npos);
+
+    const auto reload = [&] {
+        std::promise<bool> done;
+        asio::post(io_, [&] { done.set_value(static_cast<bool>(server_->reload_tls())); });
+        return done.get_future().get();
+    };
+    const auto serial = [&] {
+        const std::unique_ptr<SSL_CTX, void (*)(SSL_CTX*)> context{SSL_CTX_new(TLS_client_method()),
+                                                                   SSL_CTX_free};
+        const auto client = tcp();
+        const std::unique_ptr<SSL, void (*)(SSL*)> ssl{SSL_new(context.get()), SSL_free};
+        SSL_set_fd(ssl.get(), client.fd());
+        if (SSL_connect(ssl.get()) != 1) return std::string{"no handshake"};
+        const std::unique_ptr<X509, void (*)(X509*)> shown{SSL_get1_peer_certificate(ssl.get()), X509_free};
+        std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+        unsigned length = 0;
+        X509_digest(shown.get(), EVP_sha256(), digest.data(), &length);
+        return std::string{digest.begin(), digest.begin() + length};
+    };
+    const auto before = serial();
+    make_certificate(options_.tls_certificate, options_.tls_key);
+    EXPECT_EQ(serial(), before) << "not before it is asked for";
+    EXPECT_TRUE(reload());
+    const auto after = serial();
+    EXPECT_NE(after, before);
+    std::ofstream{options_.tls_key} << "no key";
+    EXPECT_FALSE(reload());
+    EXPECT_EQ(serial(), after) << "the old one stays";
 }
 
 }  // namespace
