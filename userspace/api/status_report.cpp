@@ -106,6 +106,7 @@ json StatusReport::status() const {
                              {"accepted", stats.accepted},
                              {"requests", stats.requests},
                              {"refused_early", stats.refused_early},
+                             {"refused_sources", stats.refused_sources},
                              {"upstream_failures", stats.upstream_failures},
                              {"tunnels", stats.tunnels}};
     }

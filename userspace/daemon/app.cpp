@@ -83,11 +83,17 @@ http::GatewayConfig gateway_config(const GatewaySettings& settings) {
     config.max_header_bytes = settings.max_header_bytes;
     config.max_body_bytes = settings.max_body_bytes;
     config.max_connections_per_worker = std::max<std::uint64_t>(1, settings.max_connections / config.workers);
+    config.max_connections_per_source = settings.max_connections_per_source;
     config.header_deadline = ms(settings.header_deadline_ms);
     config.idle_deadline = ms(settings.idle_deadline_ms);
     config.body_deadline = ms(settings.body_deadline_ms);
+    config.body_min_bytes_per_s = settings.body_min_bytes_per_s;
+    config.write_deadline = ms(settings.write_deadline_ms);
+    config.tunnel_deadline = ms(settings.tunnel_deadline_ms);
     config.connect_deadline = ms(settings.upstream_connect_deadline_ms);
     config.response_deadline = ms(settings.upstream_deadline_ms);
+    config.response_gap_deadline = ms(settings.upstream_gap_deadline_ms);
+    config.upstream_idle_deadline = ms(settings.upstream_idle_deadline_ms);
     return config;
 }
 
@@ -476,9 +482,11 @@ void App::tell_of_attachments() {
 void App::reload() {
     tell("SIGHUP: reading the policy and the TLS files again");
     policy_->reload();
-    if (!gateway_ || !config_.gateway.tls) return;
-    if (const auto reloaded = gateway_->reload_tls(); !reloaded)
-        log_->write(SystemError{"gateway", "tls_not_reloaded", reloaded.error().message});
+    const auto tell_failure = [this](const char* whose, const Result<>& reloaded) {
+        if (!reloaded) log_->write(SystemError{whose, "tls_not_reloaded", reloaded.error().message});
+    };
+    if (gateway_ && config_.gateway.tls) tell_failure("gateway", gateway_->reload_tls());
+    tell_failure("admin", admin_->reload_tls());
 }
 
 void App::begin_shutdown() {

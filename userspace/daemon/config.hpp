@@ -29,12 +29,18 @@ struct GatewaySettings {
     std::uint64_t max_body_bytes = 64ULL << 20;    // larger than a voice recording, smaller than a disk image
     std::uint64_t max_header_bytes = 16ULL << 10;  // nginx and HAProxy stop at 8 to 32 KiB
     std::uint64_t header_deadline_ms = 10'000;
-    std::uint64_t body_deadline_ms = 30'000;  // without progress
+    std::uint64_t body_deadline_ms = 30'000;   // without progress
+    std::uint64_t body_min_bytes_per_s = 500;  // Apache's least; 0: none
     std::uint64_t idle_deadline_ms = 60'000;
+    std::uint64_t write_deadline_ms = 30'000;
+    std::uint64_t tunnel_deadline_ms = 600'000;
     std::uint64_t upstream_connect_deadline_ms = 3'000;
-    std::uint64_t upstream_deadline_ms = 60'000;  // to the first byte of the answer: models think
+    std::uint64_t upstream_deadline_ms = 60'000;       // to the first byte of the answer: models think
+    std::uint64_t upstream_gap_deadline_ms = 300'000;  // generous, for server-sent events
+    std::uint64_t upstream_idle_deadline_ms = 4'000;   // below uvicorn's keep-alive of 5 s
     std::uint64_t drain_deadline_ms = 30'000;
-    std::uint64_t max_connections = 20'000;  // shared out evenly to the workers
+    std::uint64_t max_connections = 20'000;           // shared out evenly to the workers
+    std::uint64_t max_connections_per_source = 1024;  // an office behind one address stays below; 0: no bound
 };
 
 struct AdminSettings {

@@ -173,6 +173,10 @@ const std::vector<Setting>& table() {
          "shared out evenly to the workers; beyond its share a worker answers 503",
          reads_number(
              [](Config & c) -> auto& { return c.gateway.max_connections; }, 16, 10'000'000)},
+        {"gateway.max_connections_per_source", "0 to 10000000; default 1024",
+         "of one IPv4 address or IPv6 /64; more are answered 503. Not for trusted proxies; 0: no bound",
+         reads_number(
+             [](Config & c) -> auto& { return c.gateway.max_connections_per_source; }, 0, 10'000'000)},
         {"gateway.max_header_bytes", "1024 to 1048576; default 16384",
          "a larger request header is answered 431",
          reads_number(
@@ -184,6 +188,18 @@ const std::vector<Setting>& table() {
          reads_ms([](Config & c) -> auto& { return c.gateway.header_deadline_ms; })},
         {"gateway.body_deadline_ms", kMilliseconds, "without a byte of the body: 408; default 30000",
          reads_ms([](Config & c) -> auto& { return c.gateway.body_deadline_ms; })},
+        {"gateway.body_min_bytes_per_s", "0 to 1000000000; default 500",
+         "a body may keep the gateway waiting for body_deadline_ms in all and a second for each so many "
+         "bytes: 408; "
+         "0: as long as it goes on",
+         reads_number(
+             [](Config & c) -> auto& { return c.gateway.body_min_bytes_per_s; }, 0, 1'000'000'000)},
+        {"gateway.write_deadline_ms", kMilliseconds,
+         "without a byte read by the client of its answer: closed; default 30000",
+         reads_ms([](Config & c) -> auto& { return c.gateway.write_deadline_ms; })},
+        {"gateway.tunnel_deadline_ms", kMilliseconds,
+         "a WebSocket without a byte either way: closed; default 600000",
+         reads_ms([](Config & c) -> auto& { return c.gateway.tunnel_deadline_ms; })},
         {"gateway.idle_deadline_ms", kMilliseconds, "between requests of a connection; default 60000",
          reads_ms([](Config & c) -> auto& { return c.gateway.idle_deadline_ms; })},
         {"gateway.upstream_connect_deadline_ms", kMilliseconds,
@@ -191,6 +207,12 @@ const std::vector<Setting>& table() {
          reads_ms([](Config & c) -> auto& { return c.gateway.upstream_connect_deadline_ms; })},
         {"gateway.upstream_deadline_ms", kMilliseconds, "to the application's first byte: 504; default 60000",
          reads_ms([](Config & c) -> auto& { return c.gateway.upstream_deadline_ms; })},
+        {"gateway.upstream_gap_deadline_ms", kMilliseconds,
+         "silence within the application's answer: cut off; default 300000",
+         reads_ms([](Config & c) -> auto& { return c.gateway.upstream_gap_deadline_ms; })},
+        {"gateway.upstream_idle_deadline_ms", kMilliseconds,
+         "an unused connection to the application is kept; below its own keep-alive; default 4000",
+         reads_ms([](Config & c) -> auto& { return c.gateway.upstream_idle_deadline_ms; })},
         {"gateway.drain_deadline_ms", kMilliseconds, "for requests in flight at SIGTERM; default 30000",
          reads_ms([](Config & c) -> auto& { return c.gateway.drain_deadline_ms; })},
 

@@ -28,7 +28,7 @@ struct RequestHead {
         path;  // canonical (http/path.hpp); the one that is matched and forwarded. "*" for OPTIONS *
     std::string_view query;  // as sent, without '?'
     bool has_query = false;  // "/a?" differs from "/a"
-    std::string_view host;   // of the Host field, or of an absolute target
+    std::string_view host;   // of the Host field, or of an absolute target; HTTP/1.0 may have neither: ""
     int version_minor = 1;   // HTTP/1.0 or HTTP/1.1
     Fields fields;
     IpAddress client;  // who the request is counted against (http/client_address.hpp)

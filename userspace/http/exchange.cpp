@@ -49,6 +49,7 @@ void Session::begin_exchange() {
     keep_alive_ = framing_.keep_alive && !worker_.draining();
     request_chunks_.reset();
     request_left_ = framing_.length;
+    body_wait_began_ = body_waited_ = 0;
     request_done_ = !head_.has_body;
     discard_body_ = false;
     response_ = ResponseState::kHead;

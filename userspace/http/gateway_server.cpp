@@ -93,6 +93,7 @@ struct GatewayServer::Impl {
     ApplicationFactory make_application;
     std::vector<Endpoint> listening;
     std::unique_ptr<TlsSnapshot> tls;
+    SourceConnections sources{config.max_connections_per_source};
     std::vector<std::unique_ptr<Worker>> workers;
     std::vector<std::thread> threads;
     std::mutex mutex;
@@ -156,7 +157,8 @@ Result<> GatewayServer::start() {
     std::vector<std::vector<UniqueFd>> listeners(impl.config.workers);
     if (auto bound = impl.bind_all(listeners); !bound) return bound;
     for (unsigned i = 0; i < impl.config.workers; ++i) {
-        auto& worker = impl.workers.emplace_back(std::make_unique<Worker>(i, impl.config, impl.tls.get()));
+        auto& worker =
+            impl.workers.emplace_back(std::make_unique<Worker>(i, impl.config, impl.tls.get(), impl.sources));
         if (auto opened = worker->open(std::move(listeners[i]), impl.make_application); !opened) {
             impl.workers.clear();
             return opened;
@@ -218,6 +220,7 @@ GatewayStats GatewayServer::stats() const {
         sum.open += counters.open.get();
         sum.requests += counters.requests.get();
         sum.refused_early += counters.refused_early.get();
+        sum.refused_sources += counters.refused_sources.get();
         sum.upstream_connects += counters.upstream_connects.get();
         sum.upstream_failures += counters.upstream_failures.get();
         sum.upstream_reuses += counters.upstream_reuses.get();

@@ -31,13 +31,19 @@ struct GatewayConfig {
     std::size_t max_header_fields = 100;       // 431
     std::uint64_t max_body_bytes = 64ULL * 1024 * 1024;  // 413
     std::size_t max_connections_per_worker = 10'000;     // 503
-    std::size_t max_idle_upstream_per_worker = 256;      // kept for reuse; more are closed
+    // Of one IPv4 address or IPv6 /64, over all workers, trusted proxies excepted: 503. 0: no bound.
+    std::size_t max_connections_per_source = 1024;
+    std::size_t max_idle_upstream_per_worker = 256;  // kept for reuse; more are closed
 
     Nanos header_deadline =
-        10 * kSecond;                     // from accept or a request's first byte to the end of its head: 408
-    Nanos idle_deadline = 60 * kSecond;   // keep-alive connection between requests: closed silently
-    Nanos body_deadline = 30 * kSecond;   // no byte of an announced body: 408
-    Nanos write_deadline = 30 * kSecond;  // the client reads nothing of its answer: closed
+        10 * kSecond;                    // from accept or a request's first byte to the end of its head: 408
+    Nanos idle_deadline = 60 * kSecond;  // keep-alive connection between requests: closed silently
+    Nanos body_deadline = 30 * kSecond;  // no byte of an announced body: 408
+    // A body may keep the gateway waiting for body_deadline in all and a second for each so many bytes that have
+    // come: 408. Only time spent waiting for the client counts. 0: no least rate. Apache's mod_reqtimeout demands
+    // 500, Kestrel 240.
+    std::uint64_t body_min_bytes_per_s = 500;
+    Nanos write_deadline = 30 * kSecond;     // the client reads nothing of its answer: closed
     Nanos connect_deadline = 3 * kSecond;    // for one upstream; then the next is tried, then 502
     Nanos response_deadline = 60 * kSecond;  // from request sent to response head: 504
     Nanos response_gap_deadline =
@@ -53,6 +59,7 @@ struct GatewayStats {
     std::uint64_t open = 0;      // now
     std::uint64_t requests = 0;  // heads that reached decide()
     std::uint64_t refused_early = 0;
+    std::uint64_t refused_sources = 0;  // of these, connections beyond max_connections_per_source
     std::uint64_t upstream_connects = 0;
     std::uint64_t upstream_failures = 0;  // connections refused or timed out
     std::uint64_t upstream_reuses = 0;

@@ -209,8 +209,10 @@ Refusal parse_request_head(std::string_view text, std::size_t max_fields, Reques
     Common common;
     if (auto refusal = parse_request_line(take_line(text), head, framing)) return refusal;
     if (auto refusal = parse_fields(text, max_fields, head.fields, common)) return refusal;
-    if (common.hosts != 1) return {400, kReasonBadHost, common.hosts == 0 ? "no Host" : "more than one Host"};
-    if (common.host.empty() || !all(common.host, kHostChar))
+    if (common.hosts > 1) return {400, kReasonBadHost, "more than one Host"};
+    // Only HTTP/1.1 demands one (RFC 9112 §3.2); it goes on as the empty Host that stands for "none".
+    if (common.hosts == 0 && head.version_minor == 1) return {400, kReasonBadHost, "no Host"};
+    if (common.hosts == 1 && (common.host.empty() || !all(common.host, kHostChar)))
         return {400, kReasonBadHost, "Host is not a host"};
     head.host = common.host;
     if (common.chunked && head.version_minor == 0) return conflicting("Transfer-Encoding in HTTP/1.0");

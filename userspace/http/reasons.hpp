@@ -17,8 +17,9 @@ inline constexpr std::string_view kReasonExpectation = "expectation_failed";    
 inline constexpr std::string_view kReasonHeaderDeadline = "header_deadline";        // 408
 inline constexpr std::string_view kReasonHeaderTooLarge = "header_too_large";       // 431
 inline constexpr std::string_view kReasonBodyTooLarge = "body_too_large";  // 413; chunked: after decide()
-inline constexpr std::string_view kReasonTooManyConnections = "too_many_connections";  // 503
-inline constexpr std::string_view kReasonTlsHandshake = "tls_handshake";               // no answer
+inline constexpr std::string_view kReasonTooManyConnections = "too_many_connections";           // 503
+inline constexpr std::string_view kReasonSourceConnections = "too_many_connections_of_source";  // 503
+inline constexpr std::string_view kReasonTlsHandshake = "tls_handshake";                        // no answer
 
 // After decide(): Outcome::reason.
 inline constexpr std::string_view kReasonBodyMalformed = "malformed_body";  // 400: bad chunk

@@ -249,6 +249,7 @@ Refusal Session::check_head() {
     if (const auto parsed = parse_target(head_.method, framing_.target, target_); !parsed) {
         return {400, kReasonAmbiguousPath, parsed.error().message};
     }
+    if (head_.host.empty()) head_.host = target_.authority;
     if (!target_.authority.empty() && !equal_ignoring_case(target_.authority, head_.host)) {
         return {400, kReasonBadHost, "the target names another host than Host"};
     }
@@ -394,8 +395,25 @@ Session::Wait Session::awaited() const {
     return request_done_ && up_out_.empty() ? Wait::kResponse : Wait::kSend;
 }
 
+// Bytes now and then must not buy a body more time than they are worth. Looked at when bytes come: silence has its
+// own deadline.
+bool Session::body_is_too_slow(Wait wait, Nanos now) {
+    if (body_wait_began_ != 0) body_waited_ += now - body_wait_began_;
+    body_wait_began_ = wait == Wait::kBody ? now : 0;
+    const std::uint64_t rate = worker_.config().body_min_bytes_per_s;
+    if (wait != Wait::kBody || rate == 0) return false;
+    const Nanos earned = static_cast<Nanos>(outcome_.request_body_bytes / rate) * kSecond;
+    return body_waited_ > worker_.config().body_deadline + earned;
+}
+
 void Session::set_deadline(bool moved) {
     const Wait wait = awaited();
+    if ((wait == Wait::kBody || body_wait_began_ != 0) && body_is_too_slow(wait, worker_.loop().now())) {
+        wait_ = Wait::kNone;
+        end_wait(wait);
+        advance();
+        return;
+    }
     const bool restarts =
         wait != Wait::kHeader && wait != Wait::kConnect && wait != Wait::kResponse && wait != Wait::kLinger;
     if (wait == wait_ && !(moved && restarts)) return;
@@ -462,7 +480,7 @@ void Session::end_wait(Wait wait) {
             break;
         case Wait::kBody:
             if (response_ == ResponseState::kHead) {
-                reply_problem(408, kReasonBodyDeadline, "the body stopped coming");
+                reply_problem(408, kReasonBodyDeadline, "the body did not come in time");
             } else if (response_ == ResponseState::kDone) {
                 keep_alive_ = false;  // answered; only the rest of a body nobody wants is missing
                 discard_body_ = false;

@@ -37,8 +37,11 @@ class Session final : public EventHandler, public UpstreamUser, private TicketOf
 
     int fd() const { return client_.fd(); }
     bool closed() const { return phase_ == Phase::kClosed; }
+    const IpAddress& peer() const { return peer_; }
     // Where the worker keeps it.
     std::size_t place = 0;
+    // Whether it is among its source's connections (http/source_connections.hpp).
+    bool counted = false;
 
     void on_events(std::uint32_t events) override;
     void on_deadline() override;
@@ -94,6 +97,7 @@ class Session final : public EventHandler, public UpstreamUser, private TicketOf
     Wait awaited() const;
     void set_deadline(bool moved);
     void end_wait(Wait wait);
+    bool body_is_too_slow(Wait wait, Nanos now);
 
     // exchange.cpp
     void begin_exchange();
@@ -160,6 +164,8 @@ class Session final : public EventHandler, public UpstreamUser, private TicketOf
     bool keep_alive_ = true;
     ChunkedDecoder request_chunks_;
     std::uint64_t request_left_ = 0;  // of a body with a length
+    Nanos body_wait_began_ = 0;       // the wait at hand for more of the body; 0: none
+    Nanos body_waited_ = 0;           // all before it
     bool request_done_ = true;        // its body has been read to the end
     bool discard_body_ = false;       // nobody wants the rest of it
 

@@ -63,9 +63,11 @@ void Listener::on_deadline() {
     worker_.loop().change(fd_.get(), EPOLLIN, *this);
 }
 
-Worker::Worker(unsigned index, const GatewayConfig& config, const TlsSnapshot* tls)
+Worker::Worker(unsigned index, const GatewayConfig& config, const TlsSnapshot* tls,
+               SourceConnections& sources)
     : index_(index),
       config_(config),
+      sources_(sources),
       blocks_(config.max_header_bytes + kBodyWindowBytes),
       deadlines_(config, loop_),
       upstreams_(config, loop_, blocks_, counters_) {
@@ -144,21 +146,33 @@ std::string_view Worker::date_line() {
 void Worker::accepted(UniqueFd fd, const IpAddress& peer) {
     counters_.accepted.add();
     if (sessions_.size() >= config_.max_connections_per_worker) {
-        refuse_connection(fd.get(), peer);
+        refuse_connection(fd.get(), peer, kReasonTooManyConnections, "too many connections are open");
+        return;
+    }
+    const bool counted = !application_->trusted_proxies().contains(peer);  // a proxy brings everybody's
+    if (counted && !sources_.enter(peer)) {
+        counters_.refused_sources.add();
+        refuse_connection(fd.get(), peer, kReasonSourceConnections,
+                          "too many connections are open from this address");
         return;
     }
     set_no_delay(fd.get());
     auto session = std::make_unique<Session>(*this, std::move(fd), peer);
-    if (!loop_.add(session->fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *session)) return;
+    session->counted = counted;
+    if (!loop_.add(session->fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *session)) {
+        if (counted) sources_.leave(peer);
+        return;
+    }
     session->place = sessions_.size();
     sessions_.push_back(std::move(session));
     counters_.open.add();
     sessions_.back()->start();
 }
 
-void Worker::refuse_connection(int fd, const IpAddress& peer) {
+void Worker::refuse_connection(int fd, const IpAddress& peer, std::string_view reason,
+                               std::string_view detail) {
     EarlyRefusal refusal;
-    refusal.reason = kReasonTooManyConnections;
+    refusal.reason = reason;
     refusal.peer = refusal.client = peer;
     refusal.tls = tls_.has_value();
     refusal.received = monotonic_now();
@@ -167,9 +181,7 @@ void Worker::refuse_connection(int fd, const IpAddress& peer) {
         AddedFields fields;
         fields.set("Content-Type", "application/problem+json");
         Buffer out{blocks_};
-        write_reply(503, fields,
-                    problem_body(503, kReasonTooManyConnections, "too many connections are open"), true,
-                    false, 1, date_line(), out);
+        write_reply(503, fields, problem_body(503, reason, detail), true, false, 1, date_line(), out);
         // A new socket's buffer is empty: this goes in whole or the client is gone.
         [[maybe_unused]] const auto sent = ::send(fd, out.data().data(), out.size(), MSG_NOSIGNAL);
         ::shutdown(fd, SHUT_WR);
@@ -180,6 +192,7 @@ void Worker::refuse_connection(int fd, const IpAddress& peer) {
 
 void Worker::forget(Session& session) {
     const std::size_t place = session.place;
+    if (session.counted) sources_.leave(session.peer());
     closed_.push_back(std::move(sessions_[place]));
     if (place + 1 != sessions_.size()) {
         sessions_[place] = std::move(sessions_.back());

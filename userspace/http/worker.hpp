@@ -12,6 +12,7 @@
 #include "http/event_loop.hpp"
 #include "http/gateway_server.hpp"
 #include "http/session.hpp"
+#include "http/source_connections.hpp"
 #include "http/tls_context.hpp"
 #include "http/upstream_pool.hpp"
 #include "http/worker_counters.hpp"
@@ -45,8 +46,8 @@ class Listener final : public EventHandler {
 
 class Worker final : public WorkerContext {
   public:
-    // The config and the TLS snapshot (nullptr: plain) outlive the worker.
-    Worker(unsigned index, const GatewayConfig& config, const TlsSnapshot* tls);
+    // The config, the TLS snapshot (nullptr: plain) and the count of all workers' connections outlive the worker.
+    Worker(unsigned index, const GatewayConfig& config, const TlsSnapshot* tls, SourceConnections& sources);
     ~Worker() override;
 
     // Before run(), by the thread that starts it.
@@ -82,11 +83,12 @@ class Worker final : public WorkerContext {
   private:
     void begin_drain();
     void after_round();
-    void refuse_connection(int fd, const IpAddress& peer);
+    void refuse_connection(int fd, const IpAddress& peer, std::string_view reason, std::string_view detail);
 
     const unsigned index_;
     const GatewayConfig& config_;
     std::optional<SnapshotReader<SSL_CTX>> tls_;
+    SourceConnections& sources_;
     WorkerCounters counters_;
     EventLoop loop_;
     BlockPool blocks_;

@@ -18,7 +18,7 @@ class Counter {
 };
 
 struct WorkerCounters {
-    Counter accepted, open, requests, refused_early;
+    Counter accepted, open, requests, refused_early, refused_sources;
     Counter upstream_connects, upstream_failures, upstream_reuses, upstream_open, upstream_idle;
     Counter tunnels;
 };

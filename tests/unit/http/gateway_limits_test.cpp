@@ -116,6 +116,57 @@ TEST_F(GatewayLimits, StalledBodyRunsIntoItsDeadline) {
     EXPECT_EQ(records_.finished(1)[0].reason, kReasonBodyDeadline);
 }
 
+TEST_F(GatewayLimits, DrippingBodyRunsIntoItsLeastRate) {
+    const auto running = serve([](Wire& wire) { wire.receive_all(); },
+                               [](GatewayConfig& config) {
+                                   config.body_deadline = 150 * kMillisecond;
+                                   config.body_min_bytes_per_s = 1000;
+                               });
+    auto wire = client();
+    wire.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
+    std::atomic<bool> answered{false};
+    std::thread drip{[&] {
+        for (int i = 0; i < 500 && !answered; ++i) {
+            wire.send("a");
+            std::this_thread::sleep_for(std::chrono::milliseconds{10});
+        }
+    }};
+    EXPECT_TRUE(has(wire.receive_message(), "408 Request Timeout"));
+    answered = true;
+    drip.join();
+    EXPECT_EQ(records_.finished(1)[0].reason, kReasonBodyDeadline);
+}
+
+TEST_F(GatewayLimits, ASlowBodyAboveTheLeastRateIsRead) {
+    const auto running = serve(
+        [](Wire& wire) {
+            wire.receive_until("END");
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        },
+        [](GatewayConfig& config) {
+            config.body_deadline = kSecond;
+            config.body_min_bytes_per_s = 1;
+        });
+    auto wire = client();
+    wire.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 123\r\n\r\n");
+    for (int i = 0; i < 12; ++i) {  // longer in all than the deadline, but ten seconds are earned each time
+        wire.send("ten bytes.");
+        std::this_thread::sleep_for(std::chrono::milliseconds{120});
+    }
+    wire.send("END");
+    EXPECT_TRUE(has(wire.receive_message(), "200 OK"));
+}
+
+TEST_F(GatewayLimits, Http10NeedsNoHost) {
+    const auto running = serve(echo_heads);
+    auto wire = client();
+    wire.send("GET /a HTTP/1.0\r\n\r\n");
+    EXPECT_TRUE(has(wire.receive_message(), "GET /a HTTP/1.1\r\nHost: \r\n"));
+    auto absolute = client();
+    absolute.send("GET http://example.org/a HTTP/1.0\r\n\r\n");
+    EXPECT_TRUE(has(absolute.receive_message(), "GET /a HTTP/1.1\r\nHost: example.org\r\n"));
+}
+
 TEST_F(GatewayLimits, SilentUpstreamIsAGatewayTimeout) {
     const auto running = serve([](Wire& wire) { wire.receive_all(); },
                                [](GatewayConfig& config) { config.response_deadline = 60 * kMillisecond; });
@@ -189,6 +240,43 @@ TEST_F(GatewayLimits, TooManyConnections) {
     auto d = client();
     d.send(get("/d"));
     EXPECT_TRUE(has(d.receive_message(), "200 OK"));
+}
+
+TEST_F(GatewayLimits, TooManyConnectionsOfOneSource) {
+    const auto running = serve(echo_heads, [](GatewayConfig& config) {
+        config.workers = 2;
+        config.max_connections_per_source = 2;
+    });
+    auto first = client();
+    auto second = client();
+    for (auto* wire : {&first, &second}) {
+        wire->send(get("/a"));
+        EXPECT_TRUE(has(wire->receive_message(), "200 OK"));
+    }
+    auto third = client();
+    EXPECT_TRUE(has(third.receive_all(), "503 Service Unavailable"));
+    EXPECT_EQ(records_.refused(1)[0], kReasonSourceConnections);
+    EXPECT_EQ(gateway_->stats().refused_sources, 1U);
+    first.close();
+    bool served = false;
+    for (int i = 0; i < 200 && !served; ++i) {  // until its end has been noticed
+        auto next = client();
+        next.send(get("/a"));
+        served = has(next.receive_message(), "200 OK");
+    }
+    EXPECT_TRUE(served) << "a place that was left is free again";
+}
+
+TEST_F(GatewayLimits, ATrustedProxyBringsAsManyConnectionsAsItLikes) {
+    trusted_ = {IpPrefix::parse("127.0.0.1").value()};
+    const auto running =
+        serve(echo_heads, [](GatewayConfig& config) { config.max_connections_per_source = 1; });
+    std::list<Wire> wires;
+    for (int i = 0; i < 5; ++i) {
+        wires.push_back(client());
+        wires.back().send(get("/a"));
+        EXPECT_TRUE(has(wires.back().receive_message(), "200 OK")) << i;
+    }
 }
 
 TEST_F(GatewayLimits, OutOfDescriptorsIsSurvived) {
@@ -388,6 +476,24 @@ TEST_F(GatewayLimits, TlsServesReloadsAndRefusesOldVersions) {
     EXPECT_TRUE(has(reloaded.error().message, "key.pem")) << reloaded.error().message;
     const auto wire5 = client();
     EXPECT_TRUE((TlsClient{wire5}.connected));
+}
+
+TEST_F(GatewayLimits, AProxyHeaderComesBeforeTls) {
+    trusted_ = {IpPrefix::parse("127.0.0.1").value()};
+    const CertificateFiles certificate{"one"};
+    const auto running = serve(echo_heads, [&](GatewayConfig& config) { config.tls = certificate.files(); });
+    const auto told = client();
+    told.send("PROXY TCP4 203.0.113.7 10.0.0.1 4444 8080\r\n");
+    const TlsClient first{told};
+    ASSERT_TRUE(first.connected);
+    EXPECT_TRUE(has(first.ask(get("/a")), "200 OK"));
+    const auto untold = client();
+    const TlsClient second{untold};
+    ASSERT_TRUE(second.connected) << "a trusted peer need not send one";
+    EXPECT_TRUE(has(second.ask(get("/b")), "200 OK"));
+    const auto done = records_.finished(2);
+    EXPECT_EQ(done[0].client, "203.0.113.7");
+    EXPECT_EQ(done[1].client, "127.0.0.1");
 }
 
 TEST_F(GatewayLimits, LargeBodyOverTls) {

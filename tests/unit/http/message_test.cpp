@@ -149,6 +149,7 @@ TEST(RequestParse, KeepAlive) {
     EXPECT_FALSE(parse_get("Connection: Close\r\n")->framing.keep_alive);
     EXPECT_FALSE(parse_get("Connection: x, close\r\n")->framing.keep_alive);
     EXPECT_FALSE(parse("GET / HTTP/1.0\r\nHost: a\r\n\r\n")->framing.keep_alive);
+    EXPECT_EQ(parse("GET / HTTP/1.0\r\n\r\n")->head.host, "");  // RFC 9112 §3.2 demands one of HTTP/1.1 only
     EXPECT_TRUE(parse("GET / HTTP/1.0\r\nHost: a\r\nConnection: Keep-Alive\r\n\r\n")->framing.keep_alive);
 }
 
