@@ -175,6 +175,28 @@ def test_tls_termination(with_tls, application, credentials, client, http, user)
     assert 200 not in statuses(plain)
 
 
+def test_proxy_header_before_tls(start_sluice, credentials, client):
+    """A trusted proxy that passes TLS through says first who it speaks for; the limit is that client's."""
+    certificate, key = credentials.certificate(EDGE_IPV4, EDGE_IPV6)
+    limits = [{"name": "ip", "per": "ip", "when": "anonymous", "rate": "3/h"}]
+    policy = merged(starguide_policy(), {"limits": limits, "trusted_proxies": [f"{client.ipv4}/32"]})
+    start_sluice(policy, {"gateway": {"tls": {"certificate": str(certificate), "key": str(key)}}})
+    trust = ssl.create_default_context(cafile=str(certificate))
+
+    def ask(header: bytes) -> int:
+        connection = client.connect(EDGE_IPV4, GATEWAY_PORT, timeout=5)
+        connection.sendall(header)
+        with trust.wrap_socket(connection, server_hostname=EDGE_IPV4) as secure:
+            secure.sendall(b"GET /api/items HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
+            return int(read_until(secure, b"\r\n\r\n").split()[1])
+
+    first = b"PROXY TCP4 203.0.113.7 10.77.0.1 4444 8080\r\n"
+    second = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([203, 0, 113, 8, 10, 77, 0, 1, 0x11, 0x5C, 0x1F, 0x90])
+    assert [ask(first) for _ in range(4)] == [200, 200, 200, 429]
+    assert ask(second) == 200
+    assert ask(b"") == 200  # the proxy itself, which need not send one
+
+
 def test_old_tls_is_refused(with_tls, client):
     old = ssl.create_default_context()
     old.check_hostname = False

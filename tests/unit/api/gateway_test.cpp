@@ -101,6 +101,18 @@ TEST_F(GatewayTest, ARefusalSaysWhatAndUntilWhen) {
     EXPECT_EQ(problem.at("status"), 429);
 }
 
+// A limit above 256 is kept in slots, which round up: a client must not be told to wait longer than the window.
+TEST_F(GatewayTest, AnAdmittedResponseNeverTellsMoreThanTheWindow) {
+    use_policy("name: slots\nlimits: [{name: ip, per: ip, rate: 500/2s}]\n");
+    for (int i = 0; i < 500; ++i) {
+        const Reply reply = send("", "/");
+        ASSERT_EQ(reply.status, 200) << i;
+        const std::size_t at = reply.fields.find(";t=");
+        ASSERT_NE(at, std::string::npos);
+        ASSERT_LE(std::stoi(reply.fields.substr(at + 3)), 2) << reply.fields;
+    }
+}
+
 TEST_F(GatewayTest, AnAdmittedResponseTellsTheLimitsChargedButNotShadowOnes) {
     const Reply reply = send("anna", "/api/ai/openai/chat");
     EXPECT_NE(reply.fields.find(R"(RateLimit-Policy: "user";q=20;w=3600, "ai";q=5;w=3600)"),
