@@ -62,7 +62,8 @@ Result<ChargePlan> ChargePlan::make(const Policy& policy, const KeyHasher& hashe
                                 .id = hasher.limit_id(limit.name),
                                 .per = limit.per,
                                 .rate = limit.rate,
-                                .mode = limit.mode});
+                                .mode = limit.mode,
+                                .algorithm = limit.algorithm});
     }
     plan.classes_.push_back({});
     for (const RequestLimit& limit : policy.limits) {
@@ -118,7 +119,8 @@ void ChargePlan::charges(const RequestSubject& request, const Overrides& overrid
                   .limit = limit.id,
                   .rate = limit.rate,
                   .cost = request.cost,
-                  .mode = limit.mode};
+                  .mode = limit.mode,
+                  .algorithm = limit.algorithm};
         if (authenticated && limit.per == LimitScope::kUser && !overrides.empty()) {
             if (const Override* const special = overrides.find(request.user, limit.name, now)) {
                 charge.rate = special->rate;

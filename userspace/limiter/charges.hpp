@@ -62,6 +62,7 @@ class ChargePlan {
         LimitScope per;
         Rate rate;
         LimitMode mode;
+        LimitAlgorithm algorithm;
     };
     struct Class {
         std::string name;  // empty: routes without a class, or with one that no limit names

@@ -199,6 +199,7 @@ void Limiter::make_places(Request& request, Nanos now, std::span<ChargeResult> r
         }
         place.window->prune(overflow_->now);
         results[i] = request.judge(i);
+        results[i].shared = true;
         ++overflow_->overflowed;
     }
 }
@@ -223,10 +224,10 @@ void Limiter::spend(Request& request, std::span<ChargeResult> results) {
         const Request::Place& place = request.places[i];
         const Nanos now = request.time(i);
         if (!place.overflow) {
-            make_room(*place.shard, *place.window, charge.rate, now);
+            make_room(*place.shard, *place.window, charge, now);
             if (config_.track_changes) place.shard->table.mark_changed(*place.window);
         }
-        const bool merged = place.window->add(charge.rate, charge.cost, now);
+        const bool merged = place.window->add(charge.rate, charge.cost, now, charge.algorithm);
         if (!place.overflow) place.shard->merged += merged;
         const Spending spent = place.window->spending(charge.rate.window, now);
         results[i].used = spent.used;
@@ -237,8 +238,8 @@ void Limiter::spend(Request& request, std::span<ChargeResult> results) {
 }
 
 // Without memory the window merges runs instead, and gets stricter.
-void Limiter::make_room(Shard& shard, KeyWindow& window, const Rate& rate, Nanos now) {
-    const std::size_t more = window.wants_bytes(rate, now);
+void Limiter::make_room(Shard& shard, KeyWindow& window, const Charge& charge, Nanos now) {
+    const std::size_t more = window.wants_bytes(charge.rate, now, charge.algorithm);
     if (more > 0 && shard.bytes() + more <= config_.max_bytes && window.grow()) shard.block_bytes += more;
 }
 

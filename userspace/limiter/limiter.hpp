@@ -36,12 +36,14 @@ struct Charge {
     Rate rate;                // the limit's, or the user's override of it
     std::uint32_t cost = 1;
     LimitMode mode = LimitMode::kEnforce;
+    LimitAlgorithm algorithm = LimitAlgorithm::kTrailing;
 };
 
 struct ChargeResult {
     std::uint64_t used = 0;  // this request included, if it was counted here
     std::uint64_t remaining = 0;
     bool refused = false;  // this charge does not fit; kShadow: would have been refused, but is not
+    bool shared = false;   // judged by the limit's overflow counter
     Nanos retry_at = 0;    // earliest time at which this charge alone fits; now if it does; kNever
     Nanos more_at = 0;     // when `remaining` next grows by itself; now if nothing is spent
     Nanos reset_at = 0;    // when nothing is spent any more; now if nothing is
@@ -116,6 +118,11 @@ class Limiter {
     // Asks for the memory admit() will look at. Worth it when other work, or the requests that came with this
     // one, lie between the two: a decision about a key that is in no cache waits for memory most of its time.
     void prefetch(std::span<const Charge> charges) const;
+    // Takes back what an admitted request was charged: for work that was paid for and not done. results and
+    // admitted_at as admit() had and gave them; once for each. What has left its window by now, was not
+    // counted (a shadow's refusal) or went to an overflow counter is not given back; after reset(), what was
+    // spent since may be.
+    void refund(std::span<const Charge> charges, std::span<const ChargeResult> results, Nanos admitted_at);
     // What admit() would say, counting nothing. A charge's `used` is without this request.
     Admission peek(std::span<const Charge> charges, Nanos now, std::span<ChargeResult> results) const;
 
@@ -146,7 +153,7 @@ class Limiter {
     bool has_room(const Shard& shard) const;
     static void take_back(Request& request);
     void spend(Request& request, std::span<ChargeResult> results);
-    void make_room(Shard& shard, KeyWindow& window, const Rate& rate, Nanos now);
+    void make_room(Shard& shard, KeyWindow& window, const Charge& charge, Nanos now);
     void grow_if_needed(Shard& shard);
 
     LimiterConfig config_;  // max_keys and max_bytes: of one shard

@@ -42,6 +42,20 @@ ChargeResult Limiter::usage(const KeyHash& key, const Rate& rate, Nanos now) con
     return result;
 }
 
+void Limiter::refund(std::span<const Charge> charges, std::span<const ChargeResult> results,
+                     Nanos admitted_at) {
+    for (std::size_t i = 0; i < charges.size(); ++i) {
+        const Charge& charge = charges[i];
+        if (results[i].refused || results[i].shared) continue;
+        Shard& shard = shard_of(charge.key);
+        const std::lock_guard lock{shard.lock};
+        KeyWindow* const window = shard.table.find(charge.key);
+        if (window == nullptr) continue;
+        const bool back = window->refund(charge.rate, charge.cost, admitted_at, shard.now, charge.algorithm);
+        if (back && config_.track_changes) shard.table.mark_changed(*window);
+    }
+}
+
 bool Limiter::reset(const KeyHash& key, Nanos now) {
     Shard& shard = shard_of(key);
     const std::lock_guard lock{shard.lock};

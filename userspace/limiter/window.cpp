@@ -92,8 +92,9 @@ void KeyWindow::drop_oldest(std::size_t runs) {
 }
 
 // The tick under which a request at `now` is kept.
-std::int64_t KeyWindow::stamp(const Rate& rate, Nanos now) const {
+std::int64_t KeyWindow::stamp(const Rate& rate, Nanos now, LimitAlgorithm algorithm) {
     const unsigned shift = shift_for(rate.window);
+    if (algorithm == LimitAlgorithm::kFixed) return ceil_tick(now - now % rate.window, shift);
     std::int64_t tick = ceil_tick(now, shift);
     if (rate.count > kExactCount) {
         const std::int64_t window_ticks = ceil_tick(rate.window, shift);
@@ -104,19 +105,19 @@ std::int64_t KeyWindow::stamp(const Rate& rate, Nanos now) const {
     return tick;
 }
 
-std::size_t KeyWindow::wants_bytes(const Rate& rate, Nanos now) const {
+std::size_t KeyWindow::wants_bytes(const Rate& rate, Nanos now, LimitAlgorithm algorithm) const {
     if (size_ < capacity() || capacity() >= kMaxRuns) return 0;
-    if (rate.window == window_ns_ && stamp(rate, now) <= base_tick_ + last_tick()) return 0;
+    if (rate.window == window_ns_ && stamp(rate, now, algorithm) <= base_tick_ + last_tick()) return 0;
     return bytes_for(2 * capacity() + 1) - block_bytes();
 }
 
-bool KeyWindow::add(const Rate& rate, std::uint32_t cost, Nanos now) {
+bool KeyWindow::add(const Rate& rate, std::uint32_t cost, Nanos now, LimitAlgorithm algorithm) {
     if (rate.window == window_ns_) {
         prune(now);
     } else {
         change_window(rate.window, now);
     }
-    const std::int64_t tick = stamp(rate, now);
+    const std::int64_t tick = stamp(rate, now, algorithm);
     bool merged = false;
     sum_ += cost;
     if (size_ == 0) {
@@ -135,6 +136,27 @@ bool KeyWindow::add(const Rate& rate, std::uint32_t cost, Nanos now) {
     }
     append({.tick = static_cast<std::uint32_t>(tick - base_tick_), .count = cost});
     return merged;
+}
+
+bool KeyWindow::refund(const Rate& rate, std::uint32_t cost, Nanos added, Nanos now,
+                       LimitAlgorithm algorithm) {
+    prune(now);
+    // Under another window its time was rounded otherwise, but not to before it.
+    const std::int64_t tick = rate.window == window_ns_ ? stamp(rate, added, algorithm) : added >> shift();
+    if (tick <= base_tick_ + ticks_gone(window_ns_, now)) return false;
+    std::size_t i = 0;
+    while (i < size_ && base_tick_ + run(i).tick < tick) ++i;
+    if (i == size_) return false;
+    Run& holder = run(i);
+    const std::uint32_t back = std::min(cost, holder.count);
+    holder.count -= back;
+    sum_ -= back;
+    if (holder.count == 0) {
+        for (; i + 1 < size_; ++i) run(i) = run(i + 1);
+        --size_;
+        note_ends();
+    }
+    return back > 0;
 }
 
 void KeyWindow::append(Run run_) {

@@ -8,7 +8,9 @@
 //   above                      times are rounded up to the end of a slot of window / 1024, so a partial slot
 //                              counts whole; at most one slot's worth of requests is held back for at most
 //                              one slot
-// Both are the same structure; a limit that changes from one to the other, or changes its window, keeps its
+//   algorithm: fixed           times are rounded down to the window of the clock they lie in, the one way in
+//                              which a trailing window can hold more than the limit: up to twice of it
+// All are the same structure; a limit that changes from one to the other, or changes its window, keeps its
 // runs. A window made longer can't know what had left it before; it counts what it still has.
 //
 // A KeyWindow holds its first kNearRuns runs itself; more move to a block of the heap that it owns, while the
@@ -112,14 +114,18 @@ class KeyWindow : private WindowFields {
     void prune(Nanos now) {
         if (size_ > 0 && first_tick() <= ticks_gone(window_ns_, now)) forget_expired(now);
     }
-    // Bytes that grow() would add before add(rate, …, now) can keep it as a run of its own; 0: it has room,
-    // or is as large as it may be. After prune(now).
-    std::size_t wants_bytes(const Rate& rate, Nanos now) const;
+    // Bytes that grow() would add before add(rate, …, now, algorithm) can keep it as a run of its own; 0: it
+    // has room, or is as large as it may be. After prune(now).
+    std::size_t wants_bytes(const Rate& rate, Nanos now, LimitAlgorithm algorithm) const;
     // Moves the runs to a larger block. False: memory is exhausted, nothing has changed.
     bool grow();
     // Records cost at now, whether or not it fits `rate`. If there is no room, neighbours are merged into the
     // later of their times: strict, never lossy. True if that was done.
-    bool add(const Rate& rate, std::uint32_t cost, Nanos now);
+    bool add(const Rate& rate, std::uint32_t cost, Nanos now, LimitAlgorithm algorithm);
+    // Takes back cost that was added at `added`, unless it has left the window by now: from the run that
+    // holds it, or an older one if another's time lies between. Never more than that run holds. False if
+    // nothing was taken back.
+    bool refund(const Rate& rate, std::uint32_t cost, Nanos added, Nanos now, LimitAlgorithm algorithm);
     void clear();
 
     // For the ledger: versioned, checksummed; times are absolute (ledger clock).
@@ -159,7 +165,7 @@ class KeyWindow : private WindowFields {
         return ((now - window_ns) >> shift()) - base_tick_;
     }
     void forget_expired(Nanos now);
-    std::int64_t stamp(const Rate& rate, Nanos now) const;
+    static std::int64_t stamp(const Rate& rate, Nanos now, LimitAlgorithm algorithm);
     void drop_oldest(std::size_t runs);
     void append(Run run);
     void change_window(Nanos window_ns, Nanos now);

@@ -93,6 +93,7 @@ Json json_of(const RequestLimit& limit) {
     if (!limit.class_name.empty()) json["class"] = limit.class_name;
     json["rate"] = to_string(limit.rate);
     json["mode"] = to_string(limit.mode);
+    if (limit.algorithm != LimitAlgorithm::kTrailing) json["algorithm"] = to_string(limit.algorithm);
     if (limit.on_ledger_loss != LedgerLoss::kShare) json["on_ledger_loss"] = to_string(limit.on_ledger_loss);
     return json;
 }

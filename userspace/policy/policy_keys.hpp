@@ -67,6 +67,7 @@ inline constexpr std::array kPolicyKeys = std::to_array<PolicyKey>({
     {"$.limits[]", "class"},
     {"$.limits[]", "rate", true},
     {"$.limits[]", "mode"},
+    {"$.limits[]", "algorithm"},
     {"$.limits[]", "on_ledger_loss"},
     {"$.escalation", "after", true},
     {"$.escalation", "within", true},

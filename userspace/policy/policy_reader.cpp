@@ -227,6 +227,7 @@ class PolicyReader {
             item.text("class", limit.class_name);
             item.rate("rate", limit.rate);
             item.word("mode", kLimitModes, limit.mode);
+            item.word("algorithm", kLimitAlgorithms, limit.algorithm);
             item.word("on_ledger_loss", kLedgerLosses, limit.on_ledger_loss);
             limits.push_back(std::move(limit));
         }

@@ -201,6 +201,78 @@ TEST(Limiter, RateChangedLiveKeepsWhatWasSpent) {
     EXPECT_TRUE(admit_one(limiter, charge_of(1, {41, kHour}), now).admitted);
 }
 
+TEST(Limiter, FixedWindowsTurnWithTheClock) {
+    Limiter limiter;
+    Charge charge = charge_of(1, {100, kHour});
+    charge.algorithm = LimitAlgorithm::kFixed;
+    const Nanos turn = (kStart / kHour + 1) * kHour;
+    std::uint64_t admitted = 0;
+    for (int i = 0; i < 150; ++i) admitted += admit_one(limiter, charge, turn - kSecond).admitted;
+    EXPECT_EQ(admitted, 100U);
+    EXPECT_EQ(admit_one(limiter, charge, turn - 1).retry_at, turn);
+    for (int i = 0; i < 150; ++i) admitted += admit_one(limiter, charge, turn).admitted;
+    EXPECT_EQ(admitted, 200U) << "the weakness it is documented with";
+    // Made exact, it goes on with what was spent since the turn.
+    charge.algorithm = LimitAlgorithm::kTrailing;
+    EXPECT_FALSE(admit_one(limiter, charge, turn + kMinute).admitted);
+    EXPECT_TRUE(admit_one(limiter, charge, turn + kHour).admitted);
+}
+
+TEST(Limiter, RefundGivesBackWhatTheRequestWasCharged) {
+    Limiter limiter;
+    for (const Rate rate : {Rate{20, kHour}, Rate{1000, kHour}}) {
+        const std::array charges{
+            charge_of(1, rate, 15, to_string(rate)),
+            charge_of(1, {5, kHour}, 1, to_string(rate) + " shadow", LimitMode::kShadow)};
+        std::array<ChargeResult, 2> results;
+        ASSERT_TRUE(limiter.admit(charges, kStart, results).admitted);
+        const Nanos later = kStart + 10 * kMinute;
+        ASSERT_TRUE(admit_one(limiter, charge_of(1, rate, 3, to_string(rate)), later).admitted);
+        limiter.refund(charges, results, kStart);
+        EXPECT_EQ(limiter.usage(charges[0].key, rate, later).used, 3U) << to_string(rate);
+        EXPECT_EQ(limiter.usage(charges[1].key, {5, kHour}, later).used, 0U);
+        // What is left is the later request, for as long as it counts.
+        EXPECT_EQ(limiter.usage(charges[0].key, rate, kStart + kHour + kMinute).used, 3U);
+        EXPECT_EQ(limiter.usage(charges[0].key, rate, later + kHour + kMinute).used, 0U);
+    }
+}
+
+TEST(Limiter, RefundNeverGivesMoreThanWasSpent) {
+    Limiter limiter{{.max_keys = 2, .max_bytes = 64 << 20, .shards = 1}};
+    const Rate rate{10, kHour};
+    Nanos now = kStart;
+    for (const LimitAlgorithm algorithm : {LimitAlgorithm::kTrailing, LimitAlgorithm::kFixed}) {
+        now += 4 * kHour;
+        std::array charges{charge_of(1, rate, 4)};
+        charges[0].algorithm = algorithm;
+        std::array<ChargeResult, 1> results;
+        ASSERT_TRUE(limiter.admit(charges, now, results).admitted);
+        // Its request has left the window: what others spent since stays.
+        const Nanos later = now + 2 * kHour;
+        charges[0].cost = 2;
+        ASSERT_TRUE(admit_one(limiter, charges[0], later).admitted);
+        charges[0].cost = 4;
+        limiter.refund(charges, results, now);
+        EXPECT_EQ(limiter.usage(charges[0].key, rate, later).used, 2U);
+    }
+    // A shadow's refusal was never counted.
+    const Nanos later = now + 3 * kHour;
+    std::array<ChargeResult, 1> results;
+    const std::array shadow{charge_of(2, {1, kHour}, 1, "limit", LimitMode::kShadow)};
+    ASSERT_TRUE(limiter.admit(shadow, later, results).admitted);
+    ASSERT_TRUE(limiter.admit(shadow, later, results).admitted);
+    ASSERT_TRUE(results[0].refused);
+    limiter.refund(shadow, results, later);
+    EXPECT_EQ(limiter.usage(shadow[0].key, {1, kHour}, later).used, 1U);
+    // Nor is what the overflow counter judged this key's own.
+    const std::array other{charge_of(3, rate)};
+    ASSERT_TRUE(admit_one(limiter, charge_of(1, rate), later).admitted);  // both places are taken
+    ASSERT_TRUE(limiter.admit(other, later, results).admitted);
+    EXPECT_TRUE(results[0].shared);
+    limiter.refund(other, results, later);
+    EXPECT_EQ(limiter.stats().keys, 2U);
+}
+
 TEST(Limiter, WindowMadeShorterLetsTheOlderGo) {
     Limiter limiter;
     for (int i = 0; i < 10; ++i) admit_one(limiter, charge_of(1, {10, kHour}), kStart + i * kMinute);

@@ -58,10 +58,19 @@ Decide token_bucket() {
     };
 }
 
-Decide trailing_window() {
-    return [limiter = std::make_shared<Limiter>()](Nanos now) {
-        return test::admit_one(*limiter, test::charge_of(1, {kLimit, kWindow}), now).admitted;
+Decide limiter(LimitAlgorithm algorithm) {
+    return [limiter = std::make_shared<Limiter>(), algorithm](Nanos now) {
+        Charge charge = test::charge_of(1, {kLimit, kWindow});
+        charge.algorithm = algorithm;
+        return test::admit_one(*limiter, charge, now).admitted;
     };
+}
+Decide trailing_window() {
+    return limiter(LimitAlgorithm::kTrailing);
+}
+// What `algorithm: fixed` gives who asks for it.
+Decide our_fixed_window() {
+    return limiter(LimitAlgorithm::kFixed);
 }
 
 // The most admitted in any (t - window, t], over adversaries who burst at different points and then probe
@@ -91,6 +100,7 @@ TEST(WorstTrailingWindow, OfOneHundred) {
     EXPECT_EQ(worst(two_counters), 199U);
     EXPECT_EQ(worst(token_bucket), 199U);
     EXPECT_EQ(worst(trailing_window), 100U);
+    EXPECT_EQ(worst(our_fixed_window), 200U);
 }
 
 }  // namespace

@@ -75,6 +75,7 @@ TEST(Schema, KnowsTheWordsOfTheReader) {
     expect_words("/properties/limits/items/properties/per/enum", kLimitScopes);
     expect_words("/properties/limits/items/properties/when/enum", kLimitWhens);
     expect_words("/properties/limits/items/properties/mode/enum", kLimitModes);
+    expect_words("/properties/limits/items/properties/algorithm/enum", kLimitAlgorithms);
     expect_words("/properties/limits/items/properties/on_ledger_loss/enum", kLedgerLosses);
 }
 
