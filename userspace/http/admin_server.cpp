@@ -107,6 +107,7 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
                                        AdminRequest& request) override {
         namespace http = beast::http;
         request.caller = peer.caller;
+        const auto match = router_.match(request.method, request.path);
         if (peer.address) {
             for (const auto field : {http::field::authorization, http::field::host, http::field::origin})
                 if (head.count(field) > 1)
@@ -117,10 +118,15 @@ class AdminServer::Impl final : public AdminService, public std::enable_shared_f
                                     head[http::field::origin]};
             auto outcome = auth_->check(*peer.address, fields, monotonic_now());
             request.caller = std::move(outcome.caller);
-            if (outcome.denied)
-                return deny(outcome.denied->reason, request, std::move(outcome.denied->response));
+            if (outcome.denied) {
+                const bool wrong_token = outcome.denied->reason == AdminDenied::Reason::kBadToken ||
+                                         outcome.denied->reason == AdminDenied::Reason::kTooManyBadTokens;
+                // What is open to anybody is open to who brings a wrong token.
+                if (!wrong_token || router_.refusal(match, request.caller))
+                    return deny(outcome.denied->reason, request, std::move(outcome.denied->response));
+            }
         }
-        auto refusal = router_.refusal(router_.match(request.method, request.path), request.caller);
+        auto refusal = router_.refusal(match, request.caller);
         if (!refusal) return std::nullopt;
         if (refusal->status == 401 && !peer.address)
             return deny(AdminDenied::Reason::kPeer, request,

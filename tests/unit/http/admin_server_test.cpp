@@ -302,12 +302,14 @@ TEST_F(AdminServerTest, GuessingIsSlowedDown) {
     auto client = tcp();
     for (int i = 0; i < 5; ++i)
         EXPECT_EQ(
-            status(client.ask(get("/livez", "Authorization: Bearer guess" + std::to_string(i) + "\r\n"))),
+            status(client.ask(get("/v1/who", "Authorization: Bearer guess" + std::to_string(i) + "\r\n"))),
             401);
     const auto answer = client.ask(get("/v1/who", "Authorization: Bearer guess5\r\n"));
     EXPECT_EQ(status(answer), 429) << answer;
     EXPECT_NE(answer.find("Retry-After: 1\r\n"), std::string::npos);
     EXPECT_EQ(status(client.ask(get("/livez"))), 200);  // without a token nothing is guessed
+    EXPECT_EQ(status(client.ask(get("/livez", "Authorization: Bearer guess6\r\n"))), 200)
+        << "open to anybody";
     EXPECT_EQ(status(local().ask(get("/v1/who"))), 200);
     EXPECT_EQ(denials().back(), "too_many_bad_tokens GET /v1/who");
     EXPECT_EQ(status(client.ask(get("/v1/who", kView))), 200) << "a neighbour with a token is let in";
