@@ -240,7 +240,8 @@ Result<> App::open_ledger() {
     }
     hasher_.emplace(*secret);
     escalation_ = std::make_unique<EscalationTracker>(*hasher_);
-    limiter_ = std::make_unique<Limiter>(LimiterConfig{.track_changes = true});
+    limiter_ = std::make_unique<Limiter>(LimiterConfig{
+        .max_keys = config_.limiter.max_keys, .max_bytes = config_.limiter.max_bytes, .track_changes = true});
     const auto recovery = ledger_->recover(*limiter_, ledger_now());
     if (!recovery) return recovery.error();
     const std::string text = describe(*recovery);
@@ -345,6 +346,7 @@ Result<> App::open_admin() {
     if (kernel_) metrics_.add_collector([this](Samples& samples) { collect_kernel(*kernel_, samples); });
     metrics_.add_collector([this](Samples& samples) {
         collect_control(*bans_, *policy_, *ledger_, *log_, active_users_, samples);
+        collect_limiter(*limiter_, samples);
     });
     metrics_.add_collector(collect_process);
 

@@ -5,6 +5,7 @@
 #include "api/policy_control.hpp"
 #include "kernel/kernel_enforcer.hpp"
 #include "ledger/ledger.hpp"
+#include "limiter/limiter.hpp"
 #include "telemetry/active_users.hpp"
 #include "telemetry/event_log.hpp"
 #include "telemetry/metrics.hpp"
@@ -14,5 +15,7 @@ namespace sluice {
 void collect_kernel(const KernelEnforcer& kernel, Samples& samples);
 void collect_control(const BanControl& bans, const PolicyControl& policy, const Ledger& ledger,
                      const EventLog& log, ActiveUsers& users, Samples& samples);
+
+void collect_limiter(const Limiter& limiter, Samples& samples);
 
 }  // namespace sluice

@@ -11,6 +11,7 @@
 #include "base/result.hpp"
 #include "kernel/kernel_enforcer.hpp"
 #include "ledger/redis_settings.hpp"
+#include "limiter/limiter.hpp"
 
 namespace sluice {
 
@@ -58,6 +59,12 @@ struct LedgerSettings {
     RedisSettings redis{};
 };
 
+// What counters may take. Beyond it newcomers share one counter for each limit, strict and counted.
+struct LimiterSettings {
+    std::uint64_t max_keys = LimiterConfig{}.max_keys;
+    std::uint64_t max_bytes = LimiterConfig{}.max_bytes;
+};
+
 struct LogSettings {
     std::string directory = "/var/log/sluice";
     std::uint64_t max_bytes = 10'485'760;  // M14
@@ -79,6 +86,7 @@ struct Config {
     GatewaySettings gateway;
     AdminSettings admin;
     LedgerSettings ledger;
+    LimiterSettings limiter;
     LogSettings log;
     HealthSettings health;
 };

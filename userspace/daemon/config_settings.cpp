@@ -253,6 +253,14 @@ const std::vector<Setting>& table() {
 
         {"log.directory", "path; default /var/log/sluice", "folder of the log files, one a category",
          reads_text([](Config & c) -> auto& { return c.log.directory; })},
+        {"limiter.max_keys", "1000 to 10^9; default 4000000",
+         "users and addresses counted, once for each limit; beyond, newcomers share one counter a limit",
+         reads_number(
+             [](Config & c) -> auto& { return c.limiter.max_keys; }, 1000, 1'000'000'000)},
+        {"limiter.max_bytes", "2^20 to 2^40; default 1073741824",
+         "memory for that; at most 190 bytes a counter with up to eight requests in its window",
+         reads_number(
+             [](Config & c) -> auto& { return c.limiter.max_bytes; }, 1ULL << 20, 1ULL << 40)},
         {"log.max_bytes", "4096 to 2^40; default 10485760", "a log file is rotated before it grows beyond",
          reads_number(
              [](Config & c) -> auto& { return c.log.max_bytes; }, 4096, 1ULL << 40)},

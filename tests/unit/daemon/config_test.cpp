@@ -27,6 +27,7 @@ gateway: {listen: ["0.0.0.0:8080"], upstream: ["127.0.0.1:8000", "unix:/run/app.
           tls: {certificate: c.pem, key: k.pem}}
 admin: {socket: /run/a.sock, listen: "127.0.0.1:9900", tokens: t.yaml}
 ledger: {kind: embedded, path: /var/lib/x}
+limiter: {max_keys: 5000, max_bytes: 2097152}
 log: {directory: /var/log/x, max_bytes: 4096, files: 3, stdout: true}
 health: {database: "tcp://127.0.0.1:5432", ai_providers: {openai: "https://api.example"}}
 )",
@@ -39,6 +40,8 @@ health: {database: "tcp://127.0.0.1:5432", ai_providers: {openai: "https://api.e
     EXPECT_EQ(config->gateway.max_body_bytes, 1000U);
     EXPECT_EQ(config->gateway.tls->key, "k.pem");
     EXPECT_EQ(config->ledger.path, "/var/lib/x");
+    EXPECT_EQ(config->limiter.max_keys, 5000U);
+    EXPECT_EQ(config->limiter.max_bytes, 2'097'152U);
     EXPECT_EQ(config->log.files, 3U);
     EXPECT_TRUE(config->log.to_stdout);
     EXPECT_EQ(config->health.ai_providers.at("openai"), "https://api.example");
@@ -57,6 +60,7 @@ TEST(Config, AFaultNamesFileLineColumnFieldAndWhatIsAllowed) {
     EXPECT_NE(fault_of("gateway:\n  listn: [\"0.0.0.0:80\"]\n")
                   .find("sluiced.yaml:2:3: error: \"gateway.listn\" is not"),
               std::string::npos);
+    EXPECT_NE(fault_of("limiter: {max_keys: 10}").find("out of range"), std::string::npos);
     EXPECT_NE(fault_of("log: {files: 0}").find("out of range"), std::string::npos);
     EXPECT_NE(fault_of("gateway: {listen: [localhost]}").find("sluiced.yaml:1:19"), std::string::npos);
     EXPECT_NE(fault_of("ledger: {kind: mysql}").find("embedded | redis"), std::string::npos);

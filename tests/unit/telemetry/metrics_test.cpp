@@ -199,6 +199,9 @@ std::string full_exposition() {
                                     Metric::kLedgerLate, Metric::kLedgerUnleased, Metric::kLedgerForgotten,
                                     Metric::kLedgerLosses, Metric::kLedgerRoundTrip})
             samples.add(shared, {}, 1);
+        for (const Metric limiter : {Metric::kLimiterKeys, Metric::kLimiterBytes, Metric::kLimiterOverflowed,
+                                     Metric::kLimiterMerged})
+            samples.add(limiter, {}, 1);
         samples.add(Metric::kLogDropped, {"audit"}, 0);
         samples.add(Metric::kBuildInfo, {SLUICE_VERSION}, 1);
     });
