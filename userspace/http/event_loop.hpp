@@ -1,4 +1,4 @@
-// One worker's event loop: edge-triggered epoll, deadlines, deferred calls and posted tasks. docs/adr/0002
+// One worker's event loop: edge-triggered epoll, deadlines, deferred calls and posted tasks. docs/adr/0004
 // says why not Asio's reactor. One thread, but for post() and stop().
 #pragma once
 
