@@ -251,7 +251,8 @@ class Runner:
             corpus = ROOT / "build/fuzz/corpus" / binary.name
             seeds = ROOT / "tests/fuzz/corpus" / binary.name.removeprefix("fuzz_")
             make_directory(corpus)
-            limits = [f"-max_total_time={self.options.fuzz_seconds}", "-timeout=10", "-rss_limit_mb=2048",
+            limits = [f"-max_total_time={self.options.fuzz_seconds}", f"-seed={self.options.fuzz_seed}",
+                      "-timeout=10", "-rss_limit_mb=2048",
                       f"-artifact_prefix={corpus}/crash-"]
             exit_code = run([*self.setarch, binary, *limits, corpus, *([seeds] if seeds.is_dir() else [])],
                             self.options.fuzz_seconds + 60, log)
@@ -296,6 +297,7 @@ def main() -> int:
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     parser.add_argument("--preset", choices=("release", "dev", "tsan"), default="release")
     parser.add_argument("--fuzz-seconds", type=int, default=20)
+    parser.add_argument("--fuzz-seed", type=int, default=1)
     options = parser.parse_args()
     unknown = [suite for suite in options.suites if suite not in SUITES]
     if unknown:

@@ -103,7 +103,7 @@ void read_prefix_lines(std::string_view content, const std::string& file, std::v
 
 Result<IpPrefix> parse_prefix(std::string_view text) {
     static constexpr std::size_t kLongest = sizeof "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128";
-    if (text.size() > kLongest || find_non_text(text))
+    if (text.size() > kLongest || !is_utf8(text) || has_control_character(text))
         return Error{ErrorCode::kInvalid, in_quotes(text) + " is not an IPv4 or IPv6 address or prefix"};
     return IpPrefix::parse(text);
 }

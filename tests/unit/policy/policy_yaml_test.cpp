@@ -208,6 +208,12 @@ TEST(PolicyYaml, FaultsSayWhereAndWhat) {
     }
 }
 
+TEST(PolicyYaml, TextOfSeveralLinesIsQuotedInOne) {
+    const std::string said = problems_of("kernel:\n  allow: [\"192.0.2.1\\n10.0.0.0\"]\n");
+    EXPECT_THAT(said, HasSubstr("error: \"192.0.2.1"));
+    EXPECT_THAT(said, Not(HasSubstr("\n10"))) << said;
+}
+
 TEST(PolicyYaml, FaultsOfListFilesNameTheFileAndLine) {
     const TemporaryFolder folder;
     folder.write("d.txt", "192.0.2.1\n# fine\nexample.com\n192.0.2.0/33\n" + std::string(5000, 'x') + "\n");
