@@ -194,8 +194,8 @@ struct sluice_control {
 	__u64
 	    tick_ns; /* length of a jiffy, and the time of CLOCK_MONOTONIC at jiffy 0, so that the time of */
 	__u64 tick_offset_ns; /* the last tick costs no call; CLOCK_MONOTONIC_COARSE in other words */
-	__u32 active; /* slot of the policy in force, counted from 1; 0: none yet. Read once per packet */
-	__u32 reserved;
+	__u32 active;	 /* slot of the policy in force, counted from 1; 0: none yet. Read once per packet */
+	__u32 capturing; /* number of the capture that runs; 0: none */
 	__u32 source_set_mask; /* sets of the source table, less one */
 	__u32 prefix_set_mask;
 	__u32 ban_filter_mask; /* counters of the ban filter, less one */
@@ -264,6 +264,41 @@ struct sluice_event {
 	__u8 reserved[7];
 };
 
+/* --- captures --- */
+
+#define SLUICE_CAPTURE_SNAP_MAX 256 /* bytes of a packet that are copied at most */
+
+enum sluice_capture_verdict {
+	SLUICE_CAPTURE_DROPPED = 1,
+	SLUICE_CAPTURE_PASSED = 2,
+};
+
+/* What to copy. Userspace writes while control.capturing is 0, the program counts. */
+struct sluice_capture {
+	struct sluice_address address; /* masked */
+	struct sluice_address mask;
+	__u64 until_ns; /* CLOCK_MONOTONIC */
+	__u64 lost;	/* found no room in `captures` */
+	__u32 number;	/* as control.capturing has it while this one runs */
+	__s32 left;	/* packets still to copy; at 0 or below the capture ends */
+	__u32 snap_bytes;
+	__u8 verdicts; /* of enum sluice_capture_verdict */
+	__u8 family;   /* enum sluice_family */
+	__u8 reserved[2];
+};
+
+struct sluice_captured {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u32 number;  /* of the capture */
+	__u32 ifindex;
+	__u32 frame_bytes;
+	__u32 bytes; /* of `data` */
+	__u8 reason; /* enum sluice_reason that the packet was counted under */
+	__u8 would;  /* with SLUICE_SHADOW: the reason it would have been dropped for; else as `reason` */
+	__u8 reserved[6];
+	__u8 data[SLUICE_CAPTURE_SNAP_MAX];
+};
+
 SLUICE_ASSERT(sizeof(struct sluice_prefix_set) == 32);
 SLUICE_ASSERT(sizeof(struct sluice_limit) == 32);
 SLUICE_ASSERT(sizeof(struct sluice_limit_list) == 272);
@@ -276,3 +311,5 @@ SLUICE_ASSERT(sizeof(struct sluice_control) == 88);
 SLUICE_ASSERT(sizeof(struct sluice_counters) == 296);
 SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 128);
 SLUICE_ASSERT(sizeof(struct sluice_event) == 64);
+SLUICE_ASSERT(sizeof(struct sluice_capture) == 64);
+SLUICE_ASSERT(sizeof(struct sluice_captured) == 288);

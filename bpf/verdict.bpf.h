@@ -65,25 +65,27 @@ static __always_inline void sluice_sample_drop(struct sluice_walk *walk, __u32 r
  * CPUs that replace the same entry at once may leave one address made of two: the list is an estimate,
  * nothing acts on it.
  */
-static __noinline void sluice_note_talker(struct sluice_walk *walk, int dropped)
+__noinline __u32 sluice_note_talker(struct sluice_address *source, struct sluice_control *own,
+				    struct sluice_counters *counted, __u32 dropped)
 {
-	__u32 index =
-	    (__u32)sluice_hash_source(&walk->source, walk->control->hash_key) & (SLUICE_TALKER_SETS - 1);
-	struct sluice_talker_set *set = bpf_map_lookup_elem(&talkers, &index);
+	struct sluice_talker_set *set;
 	__u64 least = ~0ull;
-	__u32 rarest = 0;
+	__u32 rarest = 0, index;
 
-	walk->counters->talker_in = bpf_get_prandom_u32() & (2 * SLUICE_SAMPLE_EVERY - 1);
+	if (!source || !own || !counted)
+		return 0;
+	counted->talker_in = bpf_get_prandom_u32() & (2 * SLUICE_SAMPLE_EVERY - 1);
+	index = (__u32)sluice_hash_source(source, own->hash_key) & (SLUICE_TALKER_SETS - 1);
+	set = bpf_map_lookup_elem(&talkers, &index);
 	if (!set)
-		return;
+		return 0;
 	for (__u32 way = 0; way < SLUICE_TALKER_WAYS; way++) {
 		struct sluice_talker *talker = &set->talker[way];
 
-		if (talker->packets && talker->source.hi == walk->source.hi &&
-		    talker->source.lo == walk->source.lo) {
+		if (talker->packets && talker->source.hi == source->hi && talker->source.lo == source->lo) {
 			__sync_fetch_and_add(&talker->packets, 1);
 			__sync_fetch_and_add(&talker->drops, dropped);
-			return;
+			return 0;
 		}
 		if (talker->packets < least) {
 			least = talker->packets;
@@ -92,13 +94,71 @@ static __noinline void sluice_note_talker(struct sluice_walk *walk, int dropped)
 	}
 	if (least > 1) {
 		__sync_fetch_and_add(&set->talker[rarest & (SLUICE_TALKER_WAYS - 1)].packets, -1);
-		return;
+		return 0;
 	}
 	set->talker[rarest & (SLUICE_TALKER_WAYS - 1)] =
-	    (struct sluice_talker){.source = walk->source, .packets = 1, .drops = (__u64)dropped};
+	    (struct sluice_talker){.source = *source, .packets = 1, .drops = dropped};
+	return 0;
 }
 
-/* Shadow mode, counters, examples, action, in this order and for every packet. */
+static __always_inline int sluice_is_captured(const struct sluice_capture *wanted,
+					      const struct sluice_packet *packet, __u32 reason)
+{
+	struct sluice_address source = sluice_masked(&packet->source, &wanted->mask);
+
+	return packet->has_source && packet->family == wanted->family && source.hi == wanted->address.hi &&
+	       source.lo == wanted->address.lo &&
+	       wanted->verdicts & (sluice_drops(reason) ? SLUICE_CAPTURE_DROPPED : SLUICE_CAPTURE_PASSED);
+}
+
+/*
+ * Copies the packet if the capture that runs asks for it; the packet that finds its budget or its time used
+ * up ends it. Verified once and by itself, and called only while a capture runs.
+ */
+__noinline __u32 sluice_capture_packet(struct xdp_md *ctx, struct sluice_packet *packet, __u32 number,
+				       __u32 reason, __u32 would)
+{
+	__u32 first = 0, bytes, frame_bytes;
+	struct sluice_capture *wanted = bpf_map_lookup_elem(&capture_request, &first);
+	struct sluice_control *own = bpf_map_lookup_elem(&control, &first);
+	struct sluice_captured *copy;
+	__u64 now_ns;
+
+	if (!packet || !wanted || !own || wanted->number != number ||
+	    !sluice_is_captured(wanted, packet, reason))
+		return 0;
+	now_ns = bpf_ktime_get_ns();
+	if (now_ns >= wanted->until_ns || wanted->left <= 0) {
+		__sync_val_compare_and_swap(&own->capturing, number, 0);
+		return 0;
+	}
+	copy = bpf_ringbuf_reserve(&captures, sizeof(*copy), 0);
+	if (!copy) {
+		__sync_fetch_and_add(&wanted->lost, 1);
+		return 0;
+	}
+	frame_bytes = (__u32)bpf_xdp_get_buff_len(ctx);
+	bytes = wanted->snap_bytes < frame_bytes ? wanted->snap_bytes : frame_bytes;
+	if (bytes < 1)
+		bytes = 1; /* for the verifier: a source was found in this packet */
+	if (bytes > sizeof(copy->data))
+		bytes = sizeof(copy->data);
+	if (bpf_xdp_load_bytes(ctx, 0, copy->data, bytes) || __sync_fetch_and_add(&wanted->left, -1) <= 0) {
+		bpf_ringbuf_discard(copy, 0);
+		return 0;
+	}
+	copy->time_ns = now_ns;
+	copy->number = number;
+	copy->ifindex = ctx->ingress_ifindex;
+	copy->frame_bytes = frame_bytes;
+	copy->bytes = bytes;
+	copy->reason = (__u8)reason;
+	copy->would = (__u8)would;
+	bpf_ringbuf_submit(copy, 0);
+	return 1;
+}
+
+/* Shadow mode, counters, examples, captures, action, in this order and for every packet. */
 static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 {
 	struct sluice_counters *counters = walk->counters;
@@ -122,9 +182,11 @@ static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 	counters->reason[reason].bytes += walk->length_bytes;
 
 	walk->shadow = reason == SLUICE_SHADOW;
+	if (walk->control->capturing)
+		sluice_capture_packet(walk->ctx, walk->packet, walk->control->capturing, reason, example);
 	if (sluice_drops(reason) || walk->shadow)
 		sluice_sample_drop(walk, example);
 	if (walk->packet->has_source && counters->talker_in-- == 0)
-		sluice_note_talker(walk, sluice_drops(reason));
+		sluice_note_talker(&walk->source, walk->control, counters, sluice_drops(reason));
 	return sluice_drops(reason) ? XDP_DROP : XDP_PASS;
 }

@@ -79,6 +79,7 @@ class BpfEnforcer final : public KernelEnforcer {
     std::size_t drain(const std::function<void(const KernelEvent&)>& on_event) override {
         return tables_->drain(on_event);
     }
+    PacketCapture& capture() override { return tables_->capture(); }
     std::vector<Ban> tick() override {
         for (AttachedInterface& one : interfaces_) {
             const auto attached = look_at_interface(one.state.ifindex, one.state.name);

@@ -23,7 +23,7 @@ MappedMemory::~MappedMemory() {
 }
 
 std::span<const SharedMaps::Named> SharedMaps::all() {
-    static constexpr std::array<Named, 9> kAll = {{
+    static constexpr std::array<Named, 11> kAll = {{
         {"policies", &SharedMaps::policies},
         {"lists", &SharedMaps::lists},
         {"control", &SharedMaps::control},
@@ -33,6 +33,8 @@ std::span<const SharedMaps::Named> SharedMaps::all() {
         {"ban_filter", &SharedMaps::ban_filter},
         {"talkers", &SharedMaps::talkers},
         {"events", &SharedMaps::events},
+        {"capture_request", &SharedMaps::capture_request},
+        {"captures", &SharedMaps::captures},
     }};
     return kAll;
 }

@@ -45,7 +45,8 @@ class MappedMemory {
 
 // The maps that all interfaces share.
 struct SharedMaps {
-    UniqueFd policies, lists, control, sources, prefixes, bans, ban_filter, talkers, events;
+    UniqueFd policies, lists, control, sources, prefixes, bans, ban_filter, talkers, events, capture_request,
+        captures;
 
     struct Named {
         const char* name;  // in the BPF object, and of the pin

@@ -18,6 +18,7 @@
 #include "base/ip_prefix.hpp"
 #include "base/result.hpp"
 #include "bpf/sluice_abi.h"
+#include "kernel/packet_capture.hpp"
 #include "policy/policy.hpp"
 
 namespace sluice {
@@ -197,6 +198,9 @@ class KernelEnforcer {
     // Calls on_event for what has arrived; at most a few thousand events, so that it returns under a flood.
     // Returns how many. Call again when event_fd() is readable.
     virtual std::size_t drain(const std::function<void(const KernelEvent&)>& on_event) = 0;
+
+    // Lives as long as the enforcer.
+    virtual PacketCapture& capture() = 0;
 
     // Once a second: removes expired bans and returns them as they stood (expires_in ≤ 0), decays the top
     // list, looks whether the interfaces still run our program.

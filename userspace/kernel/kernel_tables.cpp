@@ -88,6 +88,9 @@ Result<std::unique_ptr<KernelTables>> KernelTables::open(SharedMaps maps) {
     };
     tables->ring_ = ring_buffer__new(held.events.get(), on_sample, tables.get(), nullptr);
     if (tables->ring_ == nullptr) return system_error("open ring buffer", "events", errno);
+    auto capture = open_packet_capture(held);
+    if (!capture) return capture.error();
+    tables->capture_ = std::move(*capture);
     if (const auto read = tables->read_standing_policy(); !read) return read.error();
     return tables;
 }

@@ -14,6 +14,7 @@
 #include "kernel/bpf_maps.hpp"
 #include "kernel/kernel_enforcer.hpp"
 #include "kernel/kernel_plan.hpp"
+#include "kernel/packet_capture.hpp"
 
 struct ring_buffer;
 
@@ -38,6 +39,8 @@ class KernelTables {
     int event_fd() const;
     std::size_t drain(const std::function<void(const KernelEvent&)>& on_event);
 
+    PacketCapture& capture() { return *capture_; }
+
     std::vector<MapUsage> maps() const;
     std::vector<TopSource> top(TopBy by, std::size_t count) const;
     Result<SourceVerdict> explain(const IpAddress& address) const;
@@ -55,6 +58,7 @@ class KernelTables {
     SharedMaps maps_;
     BanTable bans_;
     MappedMemory control_, policies_, sources_, prefixes_, talkers_;
+    std::unique_ptr<PacketCapture> capture_;
     ring_buffer* ring_ = nullptr;
     std::function<void(const KernelEvent&)> on_event_;  // during drain()
     std::size_t drained_ = 0;

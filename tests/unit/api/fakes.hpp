@@ -4,12 +4,34 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel/kernel_enforcer.hpp"
 #include "ledger/ledger.hpp"
 
 namespace sluice {
+
+// Gives what a test puts into `packets`.
+class FakeCapture final : public PacketCapture {
+  public:
+    Result<> start(const CaptureRequest& request) override {
+        asked = request;
+        running = true;
+        return {};
+    }
+    void stop() override { running = false; }
+    int fd() const override { return -1; }
+    CaptureProgress drain(const std::function<void(const CapturedPacket&)>& on_packet) override {
+        for (const CapturedPacket& packet : std::exchange(packets, {})) on_packet(packet);
+        return progress;
+    }
+
+    CaptureRequest asked;
+    bool running = false;
+    std::vector<CapturedPacket> packets;
+    CaptureProgress progress{.over = false, .lost = 0};
+};
 
 class FakeKernel final : public KernelEnforcer {
   public:
@@ -45,6 +67,7 @@ class FakeKernel final : public KernelEnforcer {
     }
     int event_fd() const override { return -1; }
     std::size_t drain(const std::function<void(const KernelEvent&)>&) override { return 0; }
+    PacketCapture& capture() override { return captured; }
     std::vector<Ban> tick() override { return std::exchange(expired, {}); }
     std::vector<TopSource> top(TopBy, std::size_t) const override { return {}; }
     Result<SourceVerdict> explain(const IpAddress& address) const override {
@@ -60,6 +83,7 @@ class FakeKernel final : public KernelEnforcer {
     KernelPolicy applied;
     std::map<IpPrefix, Ban> banned;
     std::vector<Ban> expired;
+    FakeCapture captured;
 
   private:
     std::uint64_t generation_ = 0;
