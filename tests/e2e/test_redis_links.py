@@ -41,7 +41,8 @@ def test_tls_and_a_user_with_a_password(network, credentials, start_sluice, fold
     extra = ("--tls-port", str(TLS_PORT), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
              "--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no",
              "--user", "sluice", "on", ">s3cret", "~sluice:*", "+eval", "+evalsha", "+script",
-             "+get", "+set", "+auth", "+role", "+time", "+zadd", "+zremrangebyscore", "+zcard", "+expire")  # fmt: skip
+             "+get", "+set", "+auth", "+role", "+time", "+hset", "+hget", "+hdel", "+zadd",
+             "+zrem", "+zscore", "+zcard", "+zcount", "+zrangebyscore", "+zrevrangebyscore")  # fmt: skip
     ledger = {"nodes": [f"127.0.0.1:{TLS_PORT}"], "tls": True, "ca_file": str(certificate), "username": "sluice",
               "password_file": str(password)}  # fmt: skip
     fleet = Fleet(network, credentials, "tls", LIMITS, 2, ledger, extra)

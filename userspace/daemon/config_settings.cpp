@@ -248,6 +248,8 @@ const std::vector<Setting>& table() {
          reads_text([](Config & c) -> auto& { return c.ledger.redis.username; })},
         {"ledger.password_file", "path", "redis: its first line is the password, read at each connection",
          reads_text([](Config & c) -> auto& { return c.ledger.redis.password_file; })},
+        {"ledger.host_name", "name; default the system's", "redis: what other hosts call this one",
+         reads_text([](Config & c) -> auto& { return c.ledger.redis.host_name; })},
         {"ledger.deadline", "1ms to 1000ms; default 20ms",
          "redis: no request waits longer, and silence for longer means it is away", reads_ledger_deadline},
 

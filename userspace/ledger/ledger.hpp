@@ -48,6 +48,8 @@ struct SharedLedgerState {
     std::uint64_t forgotten = 0;  // keys of which it knew less than it had acknowledged
     std::uint64_t losses = 0;     // times it went away
     Nanos round_trip = 0;         // smoothed
+    std::string fleet_error{};    // what Redis answers instead of what hosts ask of one another
+    Nanos alone = 0;              // for how long it has been away; 0: it is up
 };
 
 class Ledger {

@@ -26,17 +26,7 @@ constexpr auto kStartPatience = std::chrono::milliseconds{250};
 constexpr auto kFirstStartPatience = std::chrono::milliseconds{1500};
 constexpr auto kStartStep = std::chrono::milliseconds{10};
 constexpr Nanos kTick = 50 * kMillisecond;
-constexpr int kTicksBetweenGreetings = 20;  // a second
-
-// Who is there: each host says so every second and is forgotten ten seconds after its last word.
-constexpr std::string_view kGreetScript = R"lua(
-local now = tonumber(redis.call('TIME')[1])
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], 0, now - 10)
-redis.call('EXPIRE', KEYS[1], 60)
-return redis.call('ZCARD', KEYS[1])
-)lua";
-constexpr std::string_view kHostsKey = "sluice:1:hosts";
+constexpr int kTicksASecond = 20;
 
 // host:pid would come again after a restart; what Redis has under a name must never be taken for another's.
 Result<std::string> process_name() {
@@ -52,6 +42,12 @@ Result<std::string> process_name() {
     return name;
 }
 
+std::string system_name() {
+    std::array<char, 256> name{};
+    return ::gethostname(name.data(), name.size() - 1) == 0 ? std::string{name.data()}
+                                                            : std::string{"unnamed"};
+}
+
 std::string as_bytes(const KeySecret& secret) {
     return {reinterpret_cast<const char*>(secret.data()), secret.size()};
 }
@@ -59,8 +55,11 @@ std::string as_bytes(const KeySecret& secret) {
 }  // namespace
 
 RedisLedger::RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisLink> link,
-                         std::string host)
-    : local_(std::move(local)), link_(std::move(link)), host_(std::move(host)) {}
+                         std::string host, std::string name)
+    : local_(std::move(local)),
+      link_(std::move(link)),
+      host_(std::move(host)),
+      fleet_(*link_, host_, std::move(name)) {}
 
 RedisLedger::~RedisLedger() {
     stop();
@@ -75,7 +74,8 @@ Result<std::unique_ptr<RedisLedger>> RedisLedger::open(const EmbeddedLedgerConfi
     auto embedded = EmbeddedLedger::open(local);
     if (!embedded) return embedded.error();
     std::unique_ptr<RedisLedger> ledger{
-        new RedisLedger{*std::move(embedded), *std::move(link), *std::move(name)}};
+        new RedisLedger{*std::move(embedded), *std::move(link), *std::move(name),
+                        settings.host_name.empty() ? system_name() : settings.host_name}};
     const auto stored = ledger->local_->get_document(kSharedSecretDocument);
     if (!stored) return stored.error();
     if (*stored) ledger->secret_.with([&](std::string& secret) { secret = **stored; });
@@ -131,6 +131,7 @@ asio::awaitable<Result<>> RedisLedger::prepare(RespStream& stream) {
     if (!loaded) co_return loaded.error();
     script_.with([&](std::string& script) { script = reply_text(**loaded); });
     if (booked_.load(std::memory_order_acquire)) book_->connected(std::string{reply_text(**loaded)});
+    fleet_.connected();
     co_return Result<>{};
 }
 
@@ -148,22 +149,19 @@ LeaseBook& RedisLedger::lease(Limiter& limiter) {
 asio::awaitable<void> RedisLedger::look_after() {
     asio::steady_timer timer{link_->context()};
     for (int ticks = 0;; ++ticks) {
-        if (ticks % kTicksBetweenGreetings == 0) greet();
+        if (ticks % kTicksASecond == 0) watch_secret();
         timer.expires_after(std::chrono::nanoseconds{kTick});
         co_await timer.async_wait(asio::use_awaitable);
         book_->tick();
-        if (ticks % kTicksBetweenGreetings == 0) book_->sweep();
+        fleet_.tick();
+        book_->set_hosts(fleet_.known_hosts());
+        if (ticks % kTicksASecond == 0) book_->sweep();
     }
 }
 
-// Also notices a Redis that was emptied behind an open connection: the secret is gone.
-void RedisLedger::greet() {
+// Notices a Redis that was emptied behind an open connection: the secret is gone.
+void RedisLedger::watch_secret() {
     if (!link_->up()) return;
-    link_->send({"EVAL", std::string{kGreetScript}, "1", std::string{kHostsKey}, host_},
-                [this](const redisReply* reply, Nanos, Nanos) {
-                    if (reply != nullptr && reply->type == REDIS_REPLY_INTEGER)
-                        book_->set_hosts(static_cast<unsigned>(reply->integer));
-                });
     const std::string secret = secret_.with([](const std::string& bytes) { return bytes; });
     link_->send({"SET", std::string{kSecretKey}, secret, "NX"},
                 [this](const redisReply* reply, Nanos, Nanos) {
@@ -177,6 +175,7 @@ Result<std::optional<std::string>> RedisLedger::get_document(std::string_view na
 }
 
 void RedisLedger::stop() {
+    fleet_.leave();
     link_->stop();
 }
 
@@ -189,6 +188,8 @@ std::optional<SharedLedgerState> RedisLedger::shared() const {
     const RedisLink::Status link = link_->status();
     SharedLedgerState state{
         .up = link.up, .node = link.node, .losses = link.losses, .round_trip = link.round_trip};
+    state.fleet_error = fleet_.stats().error;
+    if (!link.up) state.alone = std::max<Nanos>(1, monotonic_now() - link.since);
     if (!booked_.load(std::memory_order_acquire)) return state;
     const LeaseStats leases = book_->stats();
     state.hosts = leases.hosts;

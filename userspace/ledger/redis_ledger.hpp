@@ -10,6 +10,7 @@
 #include <string>
 
 #include "ledger/embedded_ledger.hpp"
+#include "ledger/fleet.hpp"
 #include "ledger/lease_book.hpp"
 #include "ledger/redis_link.hpp"
 
@@ -25,6 +26,8 @@ class RedisLedger final : public Ledger {
 
     // The limiter's leases; once, after recover(). The limiter outlives this.
     LeaseBook& lease(Limiter& limiter);
+    // What hosts tell one another.
+    Fleet& fleet() { return fleet_; }
     // Before the limiter goes: no lease is asked for any more.
     void stop();
 
@@ -44,14 +47,16 @@ class RedisLedger final : public Ledger {
     std::optional<SharedLedgerState> shared() const override;
 
   private:
-    RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisLink> link, std::string host);
+    RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisLink> link, std::string host,
+                std::string name);
     boost::asio::awaitable<Result<>> prepare(RespStream& stream);
     boost::asio::awaitable<void> look_after();
-    void greet();
+    void watch_secret();
 
     std::unique_ptr<EmbeddedLedger> local_;
     std::unique_ptr<RedisLink> link_;
     const std::string host_;  // name of this process
+    Fleet fleet_;
     Guarded<std::string> secret_;
     Guarded<std::string> script_;  // SHA1 of it
     std::unique_ptr<LeaseBook> book_;

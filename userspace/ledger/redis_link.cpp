@@ -65,6 +65,7 @@ RedisLink::~RedisLink() {
 }
 
 void RedisLink::start() {
+    status_.with([](Status& status) { status.since = monotonic_now(); });
     asio::co_spawn(io_, keep_up(), asio::detached);
     thread_ = std::jthread{[this] {
         const auto work = asio::make_work_guard(io_);
@@ -88,6 +89,7 @@ void RedisLink::set_up(bool up, const std::string& why) {
         status.up = up;
         status.error = up ? "" : why;
         if (was && !up) ++status.losses;
+        if (was != up) status.since = monotonic_now();
     });
     if (was != up && changed_) changed_(up);
 }

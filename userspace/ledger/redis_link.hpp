@@ -34,6 +34,7 @@ class RedisLink {
         std::string node;          // in use, or tried last
         std::string error;         // why it is not up; empty while up
         std::uint64_t losses = 0;  // times it went away
+        Nanos since = 0;           // monotonic: since when it is up, or not
         std::uint64_t commands = 0;
         Nanos round_trip = 0;             // smoothed
         std::optional<Nanos> last_heard;  // monotonic

@@ -15,7 +15,8 @@ struct RedisSettings {
     std::string ca_file;   // empty: the system's
     std::string username;  // empty: the default user
     std::string
-        password_file;  // its first line; read at each connection, so that it can be changed; empty: none
+        password_file;      // its first line; read at each connection, so that it can be changed; empty: none
+    std::string host_name;  // what other hosts call this one; empty: the system's name
     Nanos deadline = 20 * kMillisecond;  // no request waits longer, and silence for longer means away
 };
 
