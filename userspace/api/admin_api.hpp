@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/ban_control.hpp"
+#include "api/capture_control.hpp"
 #include "api/policy_control.hpp"
 #include "api/quota_control.hpp"
 #include "api/status_report.hpp"
@@ -23,6 +24,7 @@ inline constexpr std::size_t kMaxAdminBodyBytes = (2U << 20) + 65'536;
 using AdminRoutes = std::vector<http::AdminRoute>;
 
 AdminRoutes ban_routes(BanControl& bans);
+AdminRoutes capture_routes(CaptureControl& captures);
 AdminRoutes quota_routes(QuotaControl& quotas);
 AdminRoutes policy_routes(PolicyControl& policy);
 AdminRoutes status_routes(StatusReport& report, const Metrics& metrics, EventStream& events);

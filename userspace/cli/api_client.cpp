@@ -6,11 +6,13 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <chrono>
+#include <csignal>
 #include <optional>
 
 #include "base/ip_prefix.hpp"
@@ -68,16 +70,17 @@ Result<Url> parse_url(const std::string& text) {
 // failed.
 class Exchange {
   public:
-    Exchange(const ApiEndpoint& endpoint, const ApiRequest& request, const ChunkHandler* on_chunk)
-        : endpoint_(endpoint), on_chunk_(on_chunk) {
+    Exchange(const ApiEndpoint& endpoint, const ApiRequest& request, const ChunkHandler* on_chunk,
+             bool has_end = false)
+        : endpoint_(endpoint), on_chunk_(on_chunk), has_end_(has_end) {
         request_.method_string(request.method);
         request_.target(request.target);
         request_.version(11);
         request_.set(http::field::host, "localhost");
         request_.set(http::field::user_agent, "sluicectl/" SLUICE_VERSION);
         request_.set(http::field::connection, "close");
-        request_.set(http::field::accept,
-                     on_chunk ? "text/event-stream" : "application/json, application/problem+json");
+        request_.set(http::field::accept, on_chunk ? "text/event-stream, application/x-pcapng"
+                                                   : "application/json, application/problem+json");
         if (!endpoint.token.empty()) request_.set(http::field::authorization, "Bearer " + endpoint.token);
         if (!request.body.empty()) request_.set(http::field::content_type, "application/json");
         request_.body() = request.body;
@@ -101,6 +104,7 @@ class Exchange {
             if (left <= std::chrono::nanoseconds::zero() || context_.run_one_for(left) == 0) break;
         }
         if (streaming_) context_.run();
+        if (interrupted_) return std::move(answer_);
         if (!ended)
             return Error{ErrorCode::kUnavailable, step_ + " " + endpoint_.name() + ": no answer within 30 s"};
         if (*ended) return failure_of(*ended);
@@ -168,10 +172,20 @@ class Exchange {
         streaming_ = true;
         step_ = "follow";
         parser.body_limit(boost::none);
+        asio::signal_set interrupt{context_};
+        if (has_end_) {
+            interrupt.add(SIGINT);
+            interrupt.async_wait([this](boost::system::error_code error, int) {
+                if (error) return;
+                interrupted_ = true;
+                context_.stop();
+            });
+        }
         while (true) {
             std::string& body = parser.get().body();
             if (!body.empty() && !(*on_chunk_)(body)) co_return;
             body.clear();
+            if (parser.is_done() && has_end_) co_return;
             if (parser.is_done()) throw boost::system::system_error{asio::error::eof};
             co_await http::async_read_some(stream, buffer, parser, use_awaitable);
         }
@@ -193,11 +207,13 @@ class Exchange {
 
     const ApiEndpoint& endpoint_;
     const ChunkHandler* on_chunk_;
+    bool has_end_;
     http::request<http::string_body> request_;
     Url url_;
     ApiResponse answer_;
     std::string step_;
     bool streaming_ = false;
+    bool interrupted_ = false;
     asio::ssl::context tls_{asio::ssl::context::tls_client};
     asio::io_context context_{1};  // last: its end destroys coroutines that use what stands above
 };
@@ -226,6 +242,10 @@ Result<ApiResponse> ApiClient::send(const ApiRequest& request) const {
 
 Result<ApiResponse> ApiClient::stream(const ApiRequest& request, const ChunkHandler& on_chunk) const {
     return Exchange{endpoint_, request, &on_chunk}.run();
+}
+
+Result<ApiResponse> ApiClient::download(const ApiRequest& request, const ChunkHandler& on_chunk) const {
+    return Exchange{endpoint_, request, &on_chunk, true}.run();
 }
 
 }  // namespace sluice

@@ -49,6 +49,10 @@ class ApiClient {
     Result<ApiResponse> stream(const ApiRequest& request,
                                const std::function<bool(std::string_view chunk)>& on_chunk) const;
 
+    // The same for an answer that has an end, which is success; so is SIGINT, which ends it early.
+    Result<ApiResponse> download(const ApiRequest& request,
+                                 const std::function<bool(std::string_view chunk)>& on_chunk) const;
+
     const ApiEndpoint& endpoint() const { return endpoint_; }
 
   private:

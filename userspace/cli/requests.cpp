@@ -4,10 +4,12 @@
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <tuple>
 
 #include "base/ip_prefix.hpp"
 #include "cli/duration_text.hpp"
 #include "cli/text_file.hpp"
+#include "kernel/packet_capture.hpp"
 
 namespace sluice {
 namespace {
@@ -15,6 +17,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t kMostTop = 1000;
+constexpr std::uint64_t kMostCapturedPackets = CaptureRequest::kMostPackets;
+constexpr std::uint64_t kLargestSnap = CaptureRequest::kLargestSnap;
 
 // "?a=1&b=2" of the options that were given.
 std::string query(const Invocation& invocation,
@@ -110,6 +114,25 @@ Result<ApiRequest> explain_request(const Invocation& invocation) {
 
 Result<ApiRequest> events_request(const Invocation&) {
     return ApiRequest{"GET", "/v1/events", ""};
+}
+
+Result<ApiRequest> capture_request(const Invocation& invocation) {
+    const auto source = source_of(invocation);
+    if (!source) return source.error();
+    Json body{{"source", *source}};
+    const auto seconds = seconds_of(invocation, "--for");
+    if (!seconds) return seconds.error();
+    if (*seconds) body["seconds"] = **seconds;
+    for (const auto& [option, member, most] :
+         {std::tuple{"--packets", "packets", kMostCapturedPackets}, {"--snap", "snap", kLargestSnap}}) {
+        if (!invocation.has(option)) continue;
+        const auto number = parse_count(option, invocation.get(option), 1, most);
+        if (!number) return number.error();
+        body[member] = *number;
+    }
+    if (invocation.has("--dropped")) body["verdict"] = "dropped";
+    if (invocation.has("--passed")) body["verdict"] = "passed";
+    return ApiRequest{"POST", "/v1/capture", body_of(body)};
 }
 
 Result<ApiRequest> ban_list_request(const Invocation&) {

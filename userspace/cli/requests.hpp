@@ -12,6 +12,7 @@ Result<ApiRequest> status_request(const Invocation& invocation);
 Result<ApiRequest> top_request(const Invocation& invocation);
 Result<ApiRequest> explain_request(const Invocation& invocation);
 Result<ApiRequest> events_request(const Invocation& invocation);
+Result<ApiRequest> capture_request(const Invocation& invocation);
 Result<ApiRequest> ban_list_request(const Invocation& invocation);
 Result<ApiRequest> ban_add_request(const Invocation& invocation);
 Result<ApiRequest> ban_lift_request(const Invocation& invocation);

@@ -8,6 +8,9 @@ namespace sluice {
 // Follows the daemon's events until -n of them were shown, the daemon goes, or the user interrupts.
 ExitCode run_events(const Invocation& invocation, const ApiClient& client, const Screen& screen);
 
+// Writes a capture's packets, as the daemon sends them, to -w. An interrupt ends it early and keeps what came.
+ExitCode run_capture(const Invocation& invocation, const ApiClient& client, const Screen& screen);
+
 // These three talk to the kernel, not to the daemon: they work when it is dead.
 ExitCode run_xdp_show(const Invocation& invocation, const ApiClient& client, const Screen& screen);
 // kOk if nothing is in Sluice's way, kFailed if something is, kNotPermitted if it could not all be found out.

@@ -156,6 +156,7 @@ class App {
 
     asio::awaitable<void> every(Nanos interval, std::function<void()> task);
     asio::awaitable<void> follow_kernel_events();
+    asio::awaitable<void> follow_captures();
     asio::awaitable<void> follow_signals();
 
     const Config& config_;
@@ -177,6 +178,7 @@ class App {
     std::unique_ptr<KernelEnforcer> kernel_;  // null: requests only
     std::unique_ptr<RequestPlane> plane_;
     std::unique_ptr<BanControl> bans_;
+    std::unique_ptr<CaptureControl> captures_;
     std::unique_ptr<QuotaControl> quotas_;
     std::unique_ptr<PolicyControl> policy_;
     std::unique_ptr<HealthProber> health_;
@@ -282,6 +284,7 @@ Result<> App::start_policy() {
                          }});
     if (redis_ != nullptr) plane_->leases = &redis_->lease(*limiter_);
     bans_ = std::make_unique<BanControl>(*plane_, kernel_.get(), *ledger_, metrics_);
+    captures_ = std::make_unique<CaptureControl>(kernel_.get(), *log_);
     quotas_ = std::make_unique<QuotaControl>(*plane_, *ledger_);
     policy_ = std::make_unique<PolicyControl>(
         config_.policy, *hasher_, *ledger_, *log_, metrics_,
@@ -362,7 +365,7 @@ Result<> App::open_admin() {
     auto admin = http::AdminServer::open(
         io_.get_executor(), options,
         make_admin_router({status_routes(*report_, metrics_, stream_), ban_routes(*bans_),
-                           quota_routes(*quotas_), policy_routes(*policy_)}),
+                           capture_routes(*captures_), quota_routes(*quotas_), policy_routes(*policy_)}),
         [this](const http::AdminDenied& denied) { on_admin_denied(denied); });
     if (!admin) return admin.error();
     admin_ = *std::move(admin);
@@ -380,6 +383,7 @@ void App::start_control_loop() {
     };
     spawn(follow_signals());
     if (kernel_) spawn(follow_kernel_events());
+    if (kernel_) spawn(follow_captures());
     spawn(every(ms(FileWatch::kPollMs), [this] { policy_->tick(monotonic_now()); }));
     spawn(every(kSecond, [this] { every_second(); }));
     spawn(every(kPerformanceInterval,
@@ -402,6 +406,14 @@ asio::awaitable<void> App::follow_kernel_events() {
     while (true) {
         co_await events.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
         kernel_->drain([this](const KernelEvent& event) { on_kernel_event(event); });
+    }
+}
+
+asio::awaitable<void> App::follow_captures() {
+    asio::posix::stream_descriptor copies{io_, ::dup(kernel_->capture().fd())};
+    while (true) {
+        co_await copies.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+        captures_->drain();
     }
 }
 
@@ -436,6 +448,7 @@ void App::on_admin_denied(const http::AdminDenied& denied) {
 
 void App::every_second() {
     bans_->tick(ledger_now());
+    captures_->drain();
     limiter_->sweep(ledger_now(), kSweepBudget);
     const Nanos wall = wall_now();
     for (const Worker& worker : workers_)

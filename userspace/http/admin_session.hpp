@@ -192,7 +192,7 @@ class AdminSession {
         co_return !error && message.keep_alive();
     }
 
-    // Server-sent events, until the client, the server or a write deadline ends it.
+    // Until the body, the client, the server or a write deadline ends it.
     boost::asio::awaitable<void> stream_body(AdminResponse response) {
         namespace http = boost::beast::http;
         const StreamBody body = std::move(*response.stream);
@@ -206,14 +206,27 @@ class AdminSession {
             co_await http::async_write_header(stream_, serializer, kAwaitable);
         if (head_error) co_return;
         body.on_ready(bell_->ringer());
-        while (!service_.stopped()) {
+        // The client has nothing more to say: what can be read of it is its end.
+        const auto gone = std::make_shared<bool>(false);
+        layer_.socket().async_wait(boost::asio::socket_base::wait_read,
+                                   [gone, ring = bell_->ringer()](boost::beast::error_code) {
+                                       *gone = true;
+                                       ring();
+                                   });
+        while (!service_.stopped() && !*gone) {
             std::string piece;
             body.take(piece);
+            if (piece.empty() && body.over && body.over()) {
+                expect_within(service_.options().write_deadline);
+                co_await boost::asio::async_write(stream_, http::make_chunk_last(), kAwaitable);
+                co_return;
+            }
             if (piece.empty()) {
                 const bool rung =
                     co_await bell_->wait(std::chrono::nanoseconds{service_.options().heartbeat});
                 if (rung) continue;
-                piece = ": heartbeat\n\n";
+                piece = body.heartbeat;
+                if (piece.empty()) continue;
             }
             expect_within(service_.options().write_deadline);
             const auto [error, length] = co_await boost::asio::async_write(

@@ -112,7 +112,11 @@ AdminResponse AdminResponse::text(std::string text, std::string_view content_typ
 }
 
 AdminResponse AdminResponse::events(StreamBody body) {
-    AdminResponse response = text({}, "text/event-stream");
+    return streamed(std::move(body), "text/event-stream");
+}
+
+AdminResponse AdminResponse::streamed(StreamBody body, std::string_view content_type) {
+    AdminResponse response = text({}, content_type);
     response.stream = std::move(body);
     return response;
 }

@@ -39,12 +39,17 @@ struct AdminRequest {
     std::string_view query_value(std::string_view name) const;
 };
 
-// A body without an end (server-sent events). Both are called on the server's thread; `wake`, which on_ready
-// is given once, may be called from any thread, also after the client has gone. While there is nothing to
-// take, the server sends a heartbeat comment every 15 s.
+// A body that comes in pieces: server-sent events, a capture. Functions are called on the server's thread;
+// `wake`, which on_ready is given once, may be called from any thread, also after the client has gone. The
+// body is dropped as soon as it has.
 struct StreamBody {
     std::function<void(std::string& out)> take;  // appends what waits
     std::function<void(std::function<void()> wake)> on_ready;
+    // Asked when there is nothing to take: true ends the answer. Empty: it has no end.
+    std::function<bool()> over = {};
+    // Sent every 15 s in which there is nothing to take, so that a peer that vanished is noticed; by default
+    // a comment among events. Empty: none.
+    std::string_view heartbeat = ": heartbeat\n\n";
 };
 
 struct AdminResponse {
@@ -57,6 +62,7 @@ struct AdminResponse {
     static AdminResponse json(std::string text, int status = 200);
     static AdminResponse text(std::string text, std::string_view content_type, int status = 200);
     static AdminResponse events(StreamBody body);
+    static AdminResponse streamed(StreamBody body, std::string_view content_type);
     // RFC 9457 problem+json: {"type":"about:blank","title","status","detail"}.
     static AdminResponse problem(int status, std::string_view detail);
     // The same with the status of the code: 400, 404, 409, 403, 503, 507, 501, 500.

@@ -216,6 +216,8 @@ std::string_view to_string(Audit::Action action) {
             return "ban-added";
         case Audit::Action::kBanLifted:
             return "ban-lifted";
+        case Audit::Action::kCaptureStarted:
+            return "capture-started";
         case Audit::Action::kQuotaSet:
             return "quota-set";
         case Audit::Action::kQuotaUnset:
@@ -236,8 +238,13 @@ void fill(Record& record, const Audit& e) {
     const bool denied = e.action == Audit::Action::kAccessDenied;
     const bool process =
         e.action == Audit::Action::kDaemonStarted || e.action == Audit::Action::kDaemonStopped;
-    record.event(to_string(e.action), outcome(e.success), process ? json{"process"} : json{"configuration"},
+    const bool capture = e.action == Audit::Action::kCaptureStarted;
+    record.event(to_string(e.action), outcome(e.success),
+                 process   ? json{"process"}
+                 : capture ? json{"network"}
+                           : json{"configuration"},
                  denied    ? json{"access"}
+                 : capture ? json{"info"}
                  : process ? json{e.action == Audit::Action::kDaemonStarted ? "start" : "end"}
                            : json{"change"});
     record.level(e.success ? "info" : "warn",

@@ -134,6 +134,7 @@ struct Audit {
         kPolicyConfirmed,
         kBanAdded,
         kBanLifted,
+        kCaptureStarted,
         kQuotaSet,
         kQuotaUnset,
         kQuotaReset,

@@ -2,101 +2,17 @@
 #include "cli/sluicectl.hpp"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
-#include <filesystem>
 #include <fstream>
-#include <sstream>
-#include <thread>
+#include <string>
+
+#include "fake_daemon.hpp"
 
 namespace sluice {
 namespace {
 
-namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using testing::TempDir;
-
-// Answers each request with the next of the bytes it was given, then closes that connection.
-class FakeDaemon {
-  public:
-    explicit FakeDaemon(std::vector<std::string> answers) : answers_(std::move(answers)) {
-        std::string folder = TempDir() + "/sluicectl-XXXXXX";
-        if (mkdtemp(folder.data()) == nullptr) throw std::runtime_error{"mkdtemp"};
-        folder_ = folder;
-        acceptor_.emplace(context_, asio::local::stream_protocol::endpoint{path()});
-        thread_ = std::thread{[this] { serve(); }};
-    }
-    ~FakeDaemon() {
-        if (thread_.joinable()) thread_.join();
-        std::filesystem::remove_all(folder_);
-    }
-    FakeDaemon(const FakeDaemon&) = delete;
-    FakeDaemon& operator=(const FakeDaemon&) = delete;
-
-    std::string path() const { return folder_ + "/admin.sock"; }
-    // Once every answer was given.
-    const std::vector<http::request<http::string_body>>& requests() {
-        thread_.join();
-        return requests_;
-    }
-
-  private:
-    void serve() {
-        for (const auto& answer : answers_) {
-            asio::local::stream_protocol::socket socket{context_};
-            acceptor_->accept(socket);
-            boost::beast::flat_buffer buffer;
-            http::request<http::string_body> request;
-            boost::system::error_code ignored;  // a client that goes early is the test's intention
-            http::read(socket, buffer, request, ignored);
-            requests_.push_back(std::move(request));
-            asio::write(socket, asio::buffer(answer), ignored);
-        }
-    }
-
-    std::vector<std::string> answers_;
-    std::string folder_;
-    asio::io_context context_;
-    std::optional<asio::local::stream_protocol::acceptor> acceptor_;
-    std::vector<http::request<http::string_body>> requests_;
-    std::thread thread_;
-};
-
-std::string answer(int status, const std::string& body) {
-    return "HTTP/1.1 " + std::to_string(status) +
-           " X\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) +
-           "\r\nConnection: close\r\n\r\n" + body;
-}
-
-struct Outcome {
-    int code = -1;
-    std::string out;
-    std::string err;
-};
-
-Outcome sluicectl(const std::string& socket, std::vector<std::string> arguments, bool terminal = false,
-                  int looks = 1) {
-    std::ostringstream out;
-    std::ostringstream err;
-    const SluicectlEnvironment environment{.out = out,
-                                           .err = err,
-                                           .out_is_terminal = terminal,
-                                           .socket_path = socket,
-                                           .no_color = false,
-                                           .wait = [&looks](double) { return --looks > 0; }};
-    const auto code = static_cast<int>(run_sluicectl(arguments, environment));
-    return {code, out.str(), err.str()};
-}
-
-Outcome ask(const std::string& answer_bytes, const std::vector<std::string>& arguments) {
-    FakeDaemon daemon{{answer_bytes}};
-    return sluicectl(daemon.path(), arguments);
-}
 
 constexpr const char* kStatus =
     R"({"version":"0.1.0","state":"serving","uptime_s":173,"policy":{"name":"starguide","hash":"0123456789abcdef",
@@ -374,12 +290,6 @@ TEST(Sluicectl, QuotaShowsOverrides) {
 
 const std::string kEvents =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-std::string chunk(const std::string& data) {
-    std::ostringstream text;
-    text << std::hex << data.size() << "\r\n" << data << "\r\n";
-    return text.str();
-}
 
 TEST(Sluicectl, EventsAreFollowedFilteredAndCounted) {
     const std::string ban =

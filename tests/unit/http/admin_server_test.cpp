@@ -187,6 +187,15 @@ class AdminServerTest : public testing::Test {
                  feed_.push("id of the last: " + request.last_event_id + "\n\n");
                  return AdminResponse::events(feed_.body());
              }},
+            {"POST", "/v1/file", Role::kAdmin,
+             [this](const AdminRequest&) {
+                 StreamBody body = feed_.body();
+                 const std::shared_ptr<void> file{nullptr, [this](void*) { --files_; }};
+                 ++files_;
+                 body.over = [this, file] { return feed_over_.load(); };
+                 body.heartbeat = {};
+                 return AdminResponse::streamed(std::move(body), "application/x-file");
+             }},
         }};
     }
 
@@ -233,6 +242,8 @@ class AdminServerTest : public testing::Test {
     AdminServerOptions options_;
     Feed feed_;
     std::atomic<int> echoes_{0};
+    std::atomic<int> files_{0};  // streams of /v1/file that live
+    std::atomic<bool> feed_over_{false};
     std::mutex mutex_;
     std::vector<std::string> denials_;
     asio::io_context io_{1};
@@ -507,6 +518,33 @@ TEST_F(AdminServerTest, StreamsEventsAsTheyCome) {
         EXPECT_NE(client.read_until("\n\n").find(event), std::string::npos);
     }
     EXPECT_EQ(status(tcp().ask(get("/livez"))), 200);  // others are served meanwhile
+}
+
+TEST_F(AdminServerTest, AStreamMayHaveAnEnd) {
+    start();
+    auto client = local();
+    client.send(post("/v1/file", "", kAdmin));
+    const auto head = client.read_until("\r\n\r\n");
+    EXPECT_NE(head.find("Content-Type: application/x-file\r\n"), std::string::npos) << head;
+    feed_.push("one");
+    EXPECT_TRUE(client.read_until("one\r\n").ends_with("3\r\none\r\n"));
+    feed_over_ = true;
+    feed_.push("two");
+    EXPECT_EQ(client.read_all(), "3\r\ntwo\r\n0\r\n\r\n") << "the last piece, the end, and no heartbeat";
+}
+
+TEST_F(AdminServerTest, AStreamIsDroppedAsSoonAsItsClientIsGone) {
+    start();
+    for (const bool by_tcp : {false, true}) {
+        auto client = std::make_unique<Client>(by_tcp ? tcp() : local());
+        client->send(post("/v1/file", "", kAdmin));
+        client->read_until("\r\n\r\n");
+        EXPECT_EQ(files_, 1);
+        client.reset();
+        for (int i = 0; i < kPatienceMs && files_ != 0; ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        EXPECT_EQ(files_, 0) << "without a byte sent";
+    }
 }
 
 TEST_F(AdminServerTest, QuietStreamsHaveAHeartbeat) {
