@@ -9,6 +9,7 @@
 
 #include "api/ban_control.hpp"
 #include "api/capture_control.hpp"
+#include "api/fleet_control.hpp"
 #include "api/policy_control.hpp"
 #include "api/quota_control.hpp"
 #include "api/status_report.hpp"
@@ -25,6 +26,7 @@ using AdminRoutes = std::vector<http::AdminRoute>;
 
 AdminRoutes ban_routes(BanControl& bans);
 AdminRoutes capture_routes(CaptureControl& captures);
+AdminRoutes fleet_routes(const FleetControl& fleet);
 AdminRoutes quota_routes(QuotaControl& quotas);
 AdminRoutes policy_routes(PolicyControl& policy);
 AdminRoutes status_routes(StatusReport& report, const Metrics& metrics, EventStream& events);

@@ -9,11 +9,13 @@ using http::AdminResponse;
 using nlohmann::json;
 
 json to_json(const BanView& ban) {
-    return {{"source", ban.source.to_string()},
-            {"reason", ban.reason},
-            {"origin", ban.origin},
-            {"expires_in_s", (ban.expires_in + kSecond - 1) / kSecond},
-            {"packets", ban.packets}};
+    json row{{"source", ban.source.to_string()},
+             {"reason", ban.reason},
+             {"origin", ban.origin},
+             {"expires_in_s", (ban.expires_in + kSecond - 1) / kSecond},
+             {"packets", ban.packets}};
+    if (!ban.host.empty()) row["host"] = ban.host;
+    return row;
 }
 
 AdminResponse list(const BanControl& bans) {

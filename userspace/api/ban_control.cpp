@@ -1,6 +1,7 @@
 #include "api/ban_control.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 namespace sluice {
@@ -9,6 +10,8 @@ namespace {
 constexpr std::string_view kDocument = "bans";
 constexpr std::string_view kOperator = "operator";
 constexpr std::string_view kEscalation = "escalation";
+constexpr std::string_view kKernel = "kernel";
+constexpr std::string_view kAllowedDurations = "a ban lasts from 1s to 366d";
 
 BanOrigin origin_of(const std::string& word) {
     return word == kEscalation ? BanOrigin::kEscalation : BanOrigin::kOperator;
@@ -44,16 +47,22 @@ Result<> BanControl::enforce(const PlacedBan& ban, BanOrigin origin) {
     return kernel_->ban({ban.source, ban.expires - ledger_now(), ban.reason, origin});
 }
 
+Result<> BanControl::check_form(const IpPrefix& source, Nanos duration, const std::string& reason) {
+    if (duration <= 0 || duration > kLongest) return invalid(std::string{kAllowedDurations});
+    if (reason.size() > kBanReasonBytes)
+        return invalid("the reason is longer than " + std::to_string(kBanReasonBytes) + " bytes");
+    if (source.length() < (source.is_v4() ? kWidestV4 : kWidestV6))
+        return invalid(source.to_string() + " is too wide for a ban; allowed: /" + std::to_string(kWidestV4) +
+                       " and longer (IPv4), /" + std::to_string(kWidestV6) +
+                       " and longer (IPv6); the policy's deny list takes any");
+    return {};
+}
+
 Result<BanView> BanControl::add(const IpPrefix& source, Nanos duration, const std::string& reason,
                                 const Actor& actor) {
     const auto check = [&]() -> Result<> {
-        if (duration < kSecond || duration > kLongest) return invalid("a ban lasts from 1s to 366d");
-        if (reason.size() > kBanReasonBytes)
-            return invalid("the reason is longer than " + std::to_string(kBanReasonBytes) + " bytes");
-        if (source.length() < (source.is_v4() ? kWidestV4 : kWidestV6))
-            return invalid(source.to_string() + " is too wide for a ban; allowed: /" +
-                           std::to_string(kWidestV4) + " and longer (IPv4), /" + std::to_string(kWidestV6) +
-                           " and longer (IPv6); the policy's deny list takes any");
+        if (duration < kSecond) return invalid(std::string{kAllowedDurations});
+        if (auto formed = check_form(source, duration, reason); !formed) return formed;
         if (plane_.policy.load()->never_banned.overlaps(source))
             return Error{ErrorCode::kConflict,
                          source.to_string() + " overlaps the trusted proxies or the allow list"};
@@ -70,6 +79,7 @@ Result<BanView> BanControl::add(const IpPrefix& source, Nanos duration, const st
     publish();
     metrics_.count(Metric::kBans, {kOperator});
     log_change(BanChange::Action::kBegan, ban, actor.name, duration, 0);
+    tell_peers(ban, duration, false, actor.name);
     return BanView{source, reason, std::string{kOperator}, duration, 0};
 }
 
@@ -98,8 +108,9 @@ Result<> BanControl::lift(const IpPrefix& source, const Actor& actor) {
     publish();
     plane_.escalation.forget(source);
     plane_.log.write(audit_of(actor, Audit::Action::kBanLifted, true, source.to_string(), {}));
-    log_change(BanChange::Action::kLifted, {source, view->origin, view->reason, 0}, actor.name, 0,
-               view->packets);
+    const PlacedBan lifted{source, view->origin, view->reason, 0, view->host};
+    log_change(BanChange::Action::kLifted, lifted, actor.name, 0, view->packets);
+    tell_peers(lifted, view->expires_in, true, actor.name);
     return {};
 }
 
@@ -107,7 +118,8 @@ Result<std::vector<BanView>> BanControl::list() const {
     std::vector<BanView> views;
     const Nanos now = ledger_now();
     for (const PlacedBan& ban : registry_.all())
-        if (ban.expires > now) views.push_back({ban.source, ban.reason, ban.origin, ban.expires - now, 0});
+        if (ban.expires > now)
+            views.push_back({ban.source, ban.reason, ban.origin, ban.expires - now, 0, ban.host});
     if (kernel_ != nullptr) {
         auto kernel_bans = kernel_->bans();
         if (!kernel_bans) return kernel_bans.error();
@@ -151,12 +163,77 @@ void BanControl::escalated(const Escalation& escalation) {
     publish();
     metrics_.count(Metric::kBans, {kEscalation});
     log_change(BanChange::Action::kBegan, ban, {}, escalation.duration, 0);
+    tell_peers(ban, escalation.duration, false, {});
 }
 
 void BanControl::kernel_banned(const KernelEvent& event) {
     metrics_.count(Metric::kBans, {event.reason});
-    log_change(BanChange::Action::kBegan, {event.source, "kernel", std::string{event.reason}, 0}, {},
-               event.ban_duration, 0);
+    const PlacedBan ban{event.source, std::string{kKernel}, std::string{event.reason}, 0};
+    log_change(BanChange::Action::kBegan, ban, {}, event.ban_duration, 0);
+    tell_peers(ban, event.ban_duration, false, {});
+}
+
+void BanControl::tell_peers(const PlacedBan& ban, Nanos lasts, bool lifted, const std::string& by) {
+    if (!say_ || lasts <= 0) return;
+    FleetFact fact;
+    fact.withdrawn = lifted;
+    fact.source = ban.source;
+    fact.reason = ban.reason;
+    // A lift is an operator's, whoever placed the ban.
+    fact.origin = lifted ? kOperator : ban.origin;
+    fact.by = by;
+    fact.lasts = lasts;
+    say_(std::move(fact));
+}
+
+void BanControl::peers_said(std::span<const FleetNews> news) {
+    bool changed = false;
+    for (const FleetNews& one : news) {
+        if (one.fact.kind != FleetFact::Kind::kBan) continue;
+        const bool done = one.fact.withdrawn ? peer_lifted(one) : peer_banned(one);
+        changed = changed || done;
+    }
+    if (changed) publish();
+}
+
+// This host's policy decides for this host: what it allows is not banned, whoever says so.
+bool BanControl::peer_banned(const FleetNews& news) {
+    const FleetFact& fact = news.fact;
+    const Nanos lasts = fact.lasts.value_or(0) - (monotonic_now() - news.heard);
+    const PlacedBan ban{fact.source, std::string{kPeerOrigin}, fact.reason, ledger_now() + lasts, fact.host};
+    if (lasts <= 0) return false;
+    // What this host had told before it was started again comes back.
+    if (const auto held = registry_.find(fact.source);
+        held && held->reason == ban.reason && std::abs(held->expires - ban.expires) <= kSecond)
+        return false;
+    const bool formed = check_form(fact.source, lasts, fact.reason).has_value();
+    if (!formed || plane_.policy.load()->never_banned.overlaps(fact.source)) {
+        ++refused_of_peers_;
+        PlacedBan refused = ban;
+        refused.reason = formed ? "exempt" : "not_allowed";
+        log_change(BanChange::Action::kSuppressed, refused, fact.by, 0, 0);
+        return false;
+    }
+    if (const auto enforced = enforce(ban, BanOrigin::kPeer); !enforced) {
+        ++refused_of_peers_;
+        plane_.log.write(SystemError{"kernel", "ban_failed", enforced.error().message});
+    }
+    registry_.place(ban);
+    metrics_.count(Metric::kBans, {kPeerOrigin});
+    log_change(BanChange::Action::kBegan, ban, fact.by, lasts, 0);
+    return true;
+}
+
+bool BanControl::peer_lifted(const FleetNews& news) {
+    const IpPrefix& source = news.fact.source;
+    const bool in_kernel = kernel_ != nullptr && kernel_->lift(source).has_value();
+    const auto placed = registry_.lift(source);
+    plane_.escalation.forget(source);
+    if (!placed && !in_kernel) return false;
+    PlacedBan ban = placed.value_or(PlacedBan{source, std::string{kKernel}, news.fact.reason, 0});
+    ban.host = news.fact.host;
+    log_change(BanChange::Action::kLifted, ban, news.fact.by, 0, 0);
+    return placed.has_value();
 }
 
 void BanControl::policy_changed() {
@@ -196,7 +273,8 @@ void BanControl::publish() {
 
 void BanControl::log_change(BanChange::Action action, const PlacedBan& ban, std::string by, Nanos duration,
                             std::uint64_t packets) {
-    plane_.log.write(BanChange{action, ban.source, ban.reason, ban.origin, std::move(by), duration, packets});
+    plane_.log.write(
+        BanChange{action, ban.source, ban.reason, ban.origin, std::move(by), duration, packets, ban.host});
 }
 
 }  // namespace sluice

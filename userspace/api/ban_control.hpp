@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "api/ban_registry.hpp"
 #include "api/request_plane.hpp"
 #include "kernel/kernel_enforcer.hpp"
+#include "ledger/fleet.hpp"
 #include "ledger/ledger.hpp"
 #include "telemetry/metrics.hpp"
 
@@ -21,9 +24,10 @@ namespace sluice {
 struct BanView {
     IpPrefix source;
     std::string reason;
-    std::string origin;  // "kernel", "escalation", "operator"
+    std::string origin;  // "kernel", "escalation", "operator", "peer"
     Nanos expires_in = 0;
     std::uint64_t packets = 0;  // dropped by it in the kernel
+    std::string host{};         // "peer": which host
 };
 
 class BanControl {
@@ -56,6 +60,12 @@ class BanControl {
     void escalated(const Escalation& escalation);
     // The kernel banned a source by itself.
     void kernel_banned(const KernelEvent& event);
+    // Where what this host decides is told to others; set at most once, before anything is decided. What they decide comes in by
+    // peers_said and is not told again.
+    void share_with(std::function<void(FleetFact)> say) { say_ = std::move(say); }
+    // Enforces what other hosts decided, as far as this host's policy lets it. Facts of another kind are passed over.
+    void peers_said(std::span<const FleetNews> news);
+    std::uint64_t refused_of_peers() const { return refused_of_peers_; }
     // Lifts bans that the policy now in force forbids.
     void policy_changed();
     // Once a second: expiry, the ledger's document.
@@ -67,6 +77,10 @@ class BanControl {
 
   private:
     Result<> enforce(const PlacedBan& ban, BanOrigin origin);
+    static Result<> check_form(const IpPrefix& source, Nanos duration, const std::string& reason);
+    void tell_peers(const PlacedBan& ban, Nanos lasts, bool lifted, const std::string& by);
+    bool peer_banned(const FleetNews& news);
+    bool peer_lifted(const FleetNews& news);
     void publish();
     void log_change(BanChange::Action action, const PlacedBan& ban, std::string by, Nanos duration,
                     std::uint64_t packets);
@@ -77,6 +91,8 @@ class BanControl {
     Metrics& metrics_;
     BanRegistry registry_;
     bool document_stale_ = false;
+    std::function<void(FleetFact)> say_;  // empty: this host is alone
+    std::uint64_t refused_of_peers_ = 0;
 };
 
 }  // namespace sluice

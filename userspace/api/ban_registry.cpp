@@ -42,11 +42,13 @@ std::vector<PlacedBan> BanRegistry::all() const {
 
 std::string BanRegistry::to_document() const {
     nlohmann::json bans = nlohmann::json::array();
-    for (const auto& [source, ban] : bans_)
+    for (const auto& [source, ban] : bans_) {
+        if (ban.origin == kPeerOrigin) continue;
         bans.push_back({{"source", source.to_string()},
                         {"origin", ban.origin},
                         {"reason", ban.reason},
                         {"expires_ns", ban.expires}});
+    }
     return nlohmann::json{{"version", 1}, {"bans", std::move(bans)}}.dump(
         -1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

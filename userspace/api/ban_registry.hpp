@@ -25,8 +25,8 @@ class BanRegistry {
     std::vector<PlacedBan> all() const;
     std::size_t size() const { return bans_.size(); }
 
-    // The ledger's document "bans": JSON, versioned. from_document drops what has expired and what it can't
-    // read.
+    // The ledger's document "bans": JSON, versioned, without what came from other hosts: Redis keeps that.
+    // from_document drops what has expired and what it can't read.
     std::string to_document() const;
     void from_document(std::string_view document, Nanos now);
 

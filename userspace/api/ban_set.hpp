@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -13,11 +14,14 @@
 
 namespace sluice {
 
+inline constexpr std::string_view kPeerOrigin = "peer";  // the origin of another host's bans
+
 struct PlacedBan {
     IpPrefix source;
-    std::string origin;  // "operator" or "escalation" here; the kernel's own have "kernel"
+    std::string origin;  // "operator", "escalation" or "peer" here; the kernel's own have "kernel"
     std::string reason;  // an operator's words or a reason of the taxonomy
     Nanos expires = 0;   // ledger_now() clock: survives a restart
+    std::string host{};  // of another host's ("peer"): which
 };
 
 class BanSet {

@@ -8,6 +8,9 @@ namespace sluice {
 namespace {
 
 constexpr std::string_view kDocument = "overrides";
+// Of an override without an end: a host that was away longer and still has it keeps it.
+constexpr Nanos kUnsetRemembered = 30 * kDay;
+constexpr Nanos kResetRemembered = kMinute;
 
 bool is_user_limit(const RequestLimit& limit) {
     return limit.per == LimitScope::kUser && limit.when != LimitWhen::kAnonymous;
@@ -17,6 +20,16 @@ Result<> check_user(std::string_view user) {
     if (user.empty() || user.size() > kMaxUserBytes)
         return Error{ErrorCode::kInvalid, "a user is 1 to " + std::to_string(kMaxUserBytes) + " bytes"};
     return {};
+}
+
+FleetFact fact_of(FleetFact::Kind kind, std::string_view user, std::optional<Nanos> lasts,
+                  const Actor& actor) {
+    FleetFact fact;
+    fact.kind = kind;
+    fact.user = user;
+    fact.by = actor.name;
+    fact.lasts = lasts;
+    return fact;
 }
 
 }  // namespace
@@ -72,7 +85,10 @@ Result<> QuotaControl::set(std::string_view user, std::string_view limit, const 
             return Error{ErrorCode::kInvalid, "an override lasts at least 1s"};
         Override wanted{std::string{limit}, rate, std::nullopt};
         if (duration) wanted.expires_at = now + *duration;
-        return replace(plane_.overrides.load()->with(user, wanted, now));
+        FleetFact fact = fact_of(FleetFact::Kind::kOverride, user, duration, actor);
+        fact.limit = limit;
+        fact.rate = rate;
+        return replace(plane_.overrides.load()->with(user, wanted, now), std::move(fact));
     };
     const Result<> done = change();
     plane_.log.write(audit_of(
@@ -83,7 +99,15 @@ Result<> QuotaControl::set(std::string_view user, std::string_view limit, const 
 }
 
 Result<> QuotaControl::unset(std::string_view user, std::string_view limit, const Actor& actor) {
-    const Result<> done = replace(plane_.overrides.load()->without(user, limit));
+    const auto overrides = plane_.overrides.load();
+    const Nanos now = ledger_now();
+    const Override* former = overrides->find(user, limit, now);
+    const Nanos lasts =
+        former != nullptr && former->expires_at ? *former->expires_at - now : kUnsetRemembered;
+    FleetFact fact = fact_of(FleetFact::Kind::kOverride, user, lasts, actor);
+    fact.limit = limit;
+    fact.withdrawn = true;
+    const Result<> done = replace(overrides->without(user, limit), std::move(fact));
     plane_.log.write(audit_of(actor, Audit::Action::kQuotaUnset, done.has_value(),
                               std::string{user} + " " + std::string{limit},
                               done ? "" : done.error().message));
@@ -104,20 +128,65 @@ Result<> QuotaControl::reset(std::string_view user, const Actor& actor) {
         if (plane_.leases != nullptr)
             if (auto done = plane_.leases->reset(key); !done) failed = done;
     }
+    if (failed && say_) say_(fact_of(FleetFact::Kind::kReset, user, kResetRemembered, actor));
     plane_.log.write(audit_of(actor, Audit::Action::kQuotaReset, failed.has_value(), std::string{user},
                               failed ? "" : failed.error().message));
     return failed;
 }
 
-Result<> QuotaControl::replace(Result<Overrides> next) {
+Result<> QuotaControl::replace(Result<Overrides> next, FleetFact fact) {
     if (!next) return next.error();
-    const auto published = std::make_shared<const Overrides>(next->current(ledger_now()));
+    if (say_) say_(std::move(fact));
+    return publish(*next);
+}
+
+Result<> QuotaControl::publish(const Overrides& next) {
+    const auto published = std::make_shared<const Overrides>(next.current(ledger_now()));
     plane_.overrides.publish(published);
     if (auto stored = ledger_.put_document(kDocument, published->serialise()); !stored)
         return Error{stored.error().code,
                      "the change is in force, but could not be stored and will not survive a restart: " +
                          stored.error().message};
     return {};
+}
+
+void QuotaControl::peers_said(std::span<const FleetNews> news) {
+    const Nanos now = ledger_now();
+    const auto before = plane_.overrides.load();
+    std::optional<Overrides> after;
+    for (const auto& [fact, heard] : news) {
+        if (fact.kind == FleetFact::Kind::kReset) forget_here(fact.user);
+        if (fact.kind != FleetFact::Kind::kOverride) continue;
+        Override change{fact.limit, fact.rate, std::nullopt};
+        if (fact.lasts) change.expires_at = now + *fact.lasts - (monotonic_now() - heard);
+        const Overrides& held = after ? *after : *before;
+        auto next = fact.withdrawn ? held.without(fact.user, fact.limit)
+                                   : held.with(fact.user, std::move(change), now);
+        // An unset of what this host has not: nothing to do.
+        const bool known = next || !fact.withdrawn;
+        if (known)
+            plane_.log.write(audit_of({fact.by, "host " + fact.host, "", ""},
+                                      fact.withdrawn ? Audit::Action::kQuotaUnset : Audit::Action::kQuotaSet,
+                                      next.has_value(), fact.user + " " + fact.limit,
+                                      !next            ? next.error().message
+                                      : fact.withdrawn ? ""
+                                                       : to_string(fact.rate)));
+        if (next) after = *std::move(next);
+    }
+    if (!after) return;
+    if (const auto stored = publish(*after); !stored)
+        plane_.log.write(SystemError{"ledger", "overrides_not_stored", stored.error().message});
+}
+
+// What this host has counted. What all together spent is in Redis, and was reset there.
+void QuotaControl::forget_here(std::string_view user) {
+    const auto active = plane_.policy.load();
+    for (std::size_t i = 0; i < active->policy->limits.size(); ++i) {
+        const RequestLimit& limit = active->policy->limits[i];
+        if (!is_user_limit(limit)) continue;
+        const RequestSubject subject{limit.class_name, user, IpAddress{}};
+        plane_.limiter.reset(active->charges.key(static_cast<std::uint16_t>(i), subject), ledger_now());
+    }
 }
 
 }  // namespace sluice

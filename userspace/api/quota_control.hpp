@@ -4,13 +4,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api/actor.hpp"
 #include "api/request_plane.hpp"
+#include "ledger/fleet.hpp"
 #include "ledger/ledger.hpp"
 
 namespace sluice {
@@ -43,11 +46,19 @@ class QuotaControl {
     // Forgets what the user has spent on every limit.
     Result<> reset(std::string_view user, const Actor& actor);
 
+    // As BanControl's.
+    void share_with(std::function<void(FleetFact)> say) { say_ = std::move(say); }
+    void peers_said(std::span<const FleetNews> news);
+
   private:
-    Result<> replace(Result<Overrides> next);
+    // In force and told to the others even if it can't be stored.
+    Result<> replace(Result<Overrides> next, FleetFact fact);
+    Result<> publish(const Overrides& next);
+    void forget_here(std::string_view user);
 
     RequestPlane& plane_;
     Ledger& ledger_;
+    std::function<void(FleetFact)> say_;
 };
 
 }  // namespace sluice

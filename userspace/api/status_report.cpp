@@ -33,7 +33,9 @@ json not_configured() {
 json redis_json(const Ledger& ledger) {
     const auto shared = ledger.shared();
     if (!shared) return not_configured();
-    return {{"status", shared->up ? "up" : "down"}, {"node", shared->node}};
+    json described{{"status", shared->up ? "up" : "down"}, {"node", shared->node}, {"hosts", shared->hosts}};
+    if (shared->alone > 0) described["alone_s"] = shared->alone / kSecond;
+    return described;
 }
 
 json ledger_json(const Ledger& ledger) {
@@ -42,6 +44,7 @@ json ledger_json(const Ledger& ledger) {
     if (const auto shared = ledger.shared()) {
         all["node"] = shared->node;
         all["hosts"] = shared->hosts;
+        if (shared->alone > 0) all["alone_s"] = shared->alone / kSecond;
         all["losses"] = shared->losses;
         all["round_trip_us"] = shared->round_trip / kMicrosecond;
         all["messages"] = shared->messages;
@@ -122,8 +125,15 @@ json StatusReport::status() const {
 
 std::vector<std::string> StatusReport::troubles() const {
     std::vector<std::string> found;
-    if (const LedgerHealth ledger = sources_.ledger.health(); !ledger.up)
-        found.push_back("ledger: " + ledger.error);
+    if (const LedgerHealth ledger = sources_.ledger.health(); !ledger.up) {
+        const auto shared = sources_.ledger.shared();
+        found.push_back("ledger: " + ledger.error +
+                        (shared && shared->alone > 0
+                             ? "; alone since " + std::to_string(shared->alone / kSecond) + " s"
+                             : std::string{}));
+    }
+    if (const auto shared = sources_.ledger.shared(); shared && !shared->fleet_error.empty())
+        found.push_back("fleet: Redis refuses: " + shared->fleet_error);
     const EventLog::Stats log = sources_.log.stats();
     for (std::size_t i = 0; i < kLogCategories; ++i)
         if (!log[i].error.empty())

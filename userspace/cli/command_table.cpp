@@ -86,6 +86,11 @@ const std::vector<CommandSpec>& commands() {
          .options = {kWatch},
          .request = status_request,
          .show = show_status},
+        {.path = "hosts",
+         .help = "the hosts that share the Redis of this one: version, policy, and when each was last seen",
+         .options = {kWatch},
+         .request = hosts_request,
+         .show = show_hosts},
         {.path = "top",
          .help = "the sources and users that ask or send most",
          .options =

@@ -96,6 +96,10 @@ Result<ApiRequest> status_request(const Invocation&) {
     return ApiRequest{"GET", "/v1/status", ""};
 }
 
+Result<ApiRequest> hosts_request(const Invocation&) {
+    return ApiRequest{"GET", "/v1/hosts", ""};
+}
+
 Result<ApiRequest> top_request(const Invocation& invocation) {
     if (invocation.has("-n"))
         if (const auto count = parse_count("-n", invocation.get("-n"), 1, kMostTop); !count)

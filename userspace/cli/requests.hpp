@@ -9,6 +9,7 @@ namespace sluice {
 // the file.
 Result<ApiRequest> health_request(const Invocation& invocation);
 Result<ApiRequest> status_request(const Invocation& invocation);
+Result<ApiRequest> hosts_request(const Invocation& invocation);
 Result<ApiRequest> top_request(const Invocation& invocation);
 Result<ApiRequest> explain_request(const Invocation& invocation);
 Result<ApiRequest> events_request(const Invocation& invocation);

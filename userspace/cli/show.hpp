@@ -9,6 +9,7 @@ namespace sluice {
 
 void show_health(const nlohmann::json& answer, const Screen& screen);
 void show_status(const nlohmann::json& answer, const Screen& screen);
+void show_hosts(const nlohmann::json& answer, const Screen& screen);
 void show_top(const nlohmann::json& answer, const Screen& screen);
 void show_explain(const nlohmann::json& answer, const Screen& screen);
 void show_bans(const nlohmann::json& answer, const Screen& screen);

@@ -39,11 +39,12 @@ std::string value_text(const Json& change, std::string_view field) {
 }  // namespace
 
 void show_bans(const Json& answer, const Screen& screen) {
-    TextTable table{{"SOURCE", "REASON", "ORIGIN", ">EXPIRES IN", ">PACKETS"}};
+    TextTable table{{"SOURCE", "REASON", "ORIGIN", "HOST", ">EXPIRES IN", ">PACKETS"}};
     for (const auto& ban : array_at(answer, "bans"))
         table.add({{text_at(ban, "source")},
                    {text_at(ban, "reason")},
                    {text_at(ban, "origin")},
+                   {text_at(ban, "host")},
                    {duration_at(ban, "expires_in_s")},
                    {text_at(ban, "packets")}});
     table.print(screen.out, screen.colours);

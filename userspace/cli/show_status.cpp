@@ -153,6 +153,32 @@ void show_top(const Json& answer, const Screen& screen) {
     table.print(screen.out, screen.colours);
 }
 
+void show_hosts(const Json& answer, const Screen& screen) {
+    if (!true_at(answer, "shared")) {
+        screen.out << "this host shares its limits with no other (ledger.kind is not redis)\n";
+        return;
+    }
+    if (value_at(answer, "alone_s").is_number())
+        line(screen, "alone",
+             "since " + duration_at(answer, "alone_s") + ": Redis is away; the others as last seen",
+             Colour::kBad);
+    TextTable table{{"HOST", "STATE", ">LAST SEEN", "VERSION", "POLICY", "HASH", "ID"}};
+    for (const auto& host : array_at(answer, "hosts")) {
+        const std::string state = text_at(host, "state");
+        const bool self = true_at(host, "self");
+        table.add({{text_at(host, "host") + (self ? " (this)" : ""), self ? Colour::kBold : Colour::kNone},
+                   {state, state == "up"     ? Colour::kNone
+                           : state == "late" ? Colour::kWarn
+                                             : Colour::kBad},
+                   {self ? "-" : duration_at(host, "last_seen_s")},
+                   {text_at(host, "version")},
+                   {text_at(host, "policy.name")},
+                   {text_at(host, "policy.hash").substr(0, 12)},
+                   {text_at(host, "id")}});
+    }
+    table.print(screen.out, screen.colours);
+}
+
 void show_explain(const Json& answer, const Screen& screen) {
     const std::string verdict = text_at(answer, "verdict");
     line(screen, "verdict", verdict, colour_of_verdict(verdict));

@@ -150,6 +150,7 @@ class App {
     void every_second();
     void tell_of_attachments();
     void tell_of_redis();
+    void follow_fleet();
     void reload();
     void begin_shutdown();
     void shut_down();
@@ -180,6 +181,7 @@ class App {
     std::unique_ptr<BanControl> bans_;
     std::unique_ptr<CaptureControl> captures_;
     std::unique_ptr<QuotaControl> quotas_;
+    std::unique_ptr<FleetControl> fleet_;
     std::unique_ptr<PolicyControl> policy_;
     std::unique_ptr<HealthProber> health_;
     std::vector<Worker> workers_;
@@ -301,6 +303,12 @@ Result<> App::start_policy() {
     if (const auto restored = quotas_->restore(); !restored)
         log_->write(SystemError{"ledger", "overrides_not_restored", restored.error().message});
     bans_->restore();
+    fleet_ = std::make_unique<FleetControl>(FleetParts{redis_ != nullptr ? &redis_->fleet() : nullptr,
+                                                       *ledger_, *bans_, *quotas_, *policy_, *log_});
+    if (redis_ != nullptr) {
+        redis_->fleet().on_news([this] { asio::post(io_, [this] { follow_fleet(); }); });
+        asio::post(io_, [this] { follow_fleet(); });  // what was heard before
+    }
     return {};
 }
 
@@ -350,6 +358,7 @@ Result<> App::open_admin() {
     metrics_.add_collector([this](Samples& samples) {
         collect_control(*bans_, *policy_, *ledger_, *log_, active_users_, samples);
         collect_limiter(*limiter_, samples);
+        fleet_->collect(samples);
     });
     metrics_.add_collector(collect_process);
 
@@ -365,7 +374,8 @@ Result<> App::open_admin() {
     auto admin = http::AdminServer::open(
         io_.get_executor(), options,
         make_admin_router({status_routes(*report_, metrics_, stream_), ban_routes(*bans_),
-                           capture_routes(*captures_), quota_routes(*quotas_), policy_routes(*policy_)}),
+                           capture_routes(*captures_), fleet_routes(*fleet_), quota_routes(*quotas_),
+                           policy_routes(*policy_)}),
         [this](const http::AdminDenied& denied) { on_admin_denied(denied); });
     if (!admin) return admin.error();
     admin_ = *std::move(admin);
@@ -457,6 +467,7 @@ void App::every_second() {
         log_->write(RefusalSummary{LogCategory::kAudit, summary.client, summary.what, summary.count,
                                    summary.first, summary.last});
     if (redis_ != nullptr) tell_of_redis();
+    fleet_->tick();
     if (kernel_) {
         const std::uint64_t lost = kernel_->statistics().events_lost;
         if (lost > events_lost_told_)
@@ -467,6 +478,11 @@ void App::every_second() {
         tell_of_attachments();
     }
     ::sd_notify(0, "WATCHDOG=1");
+}
+
+// Other work of this thread goes between two parts of a flood of news.
+void App::follow_fleet() {
+    if (fleet_->drain()) asio::post(io_, [this] { follow_fleet(); });
 }
 
 void App::tell_of_redis() {

@@ -129,15 +129,7 @@ Result<> BanTable::place(const BanRequest& request, Nanos now) {
     value.origin = static_cast<std::uint32_t>(request.origin);
     std::ranges::copy(request.reason, value.note);
 
-    const auto all = read_all();
-    if (!all) return all.error();
-    std::set<std::pair<bool, unsigned>> lengths{{request.source.is_v4(), request.source.length()}};
-    if (has_source_lengths_) {
-        lengths.emplace(true, source_lengths_.ipv4);
-        lengths.emplace(false, source_lengths_.ipv6);
-    }
-    for (const auto& entry : *all) lengths.emplace(from_ban_key(entry.first).is_v4(), entry.first.length);
-    if (const auto published = publish_lengths(lengths); !published) return published.error();
+    if (const auto looked_up = look_up_length(request.source); !looked_up) return looked_up.error();
 
     const int error = put(key, value);
     if (error == -E2BIG)
@@ -149,6 +141,21 @@ Result<> BanTable::place(const BanRequest& request, Nanos now) {
         return Error{ErrorCode::kConflict,
                      "ban " + request.source.to_string() + ": it changed while it was placed"};
     return {};
+}
+
+// Reads every ban if the length is new, and only then: bans come by the thousand.
+Result<> BanTable::look_up_length(const IpPrefix& source) {
+    const auto& published = control().ban_lengths[source.is_v4() ? SLUICE_IPV4 : SLUICE_IPV6];
+    if (std::ranges::find(published, source.length()) != std::end(published)) return {};
+    const auto all = read_all();
+    if (!all) return all.error();
+    std::set<std::pair<bool, unsigned>> lengths{{source.is_v4(), source.length()}};
+    if (has_source_lengths_) {
+        lengths.emplace(true, source_lengths_.ipv4);
+        lengths.emplace(false, source_lengths_.ipv6);
+    }
+    for (const auto& entry : *all) lengths.emplace(from_ban_key(entry.first).is_v4(), entry.first.length);
+    return publish_lengths(lengths);
 }
 
 std::uint64_t& BanTable::filter_of(const sluice_ban_key& key) const {

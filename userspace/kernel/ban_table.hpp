@@ -43,6 +43,7 @@ class BanTable {
     int put(const sluice_ban_key& key, const sluice_ban& value);  // 0 or -errno
     bool remove(const sluice_ban_key& key, sluice_ban& last);
     Result<std::vector<std::pair<sluice_ban_key, sluice_ban>>> read_all() const;
+    Result<> look_up_length(const IpPrefix& source);
     Result<> publish_lengths(const std::set<std::pair<bool, unsigned>>& lengths);
 
     int bans_ = -1;

@@ -197,6 +197,7 @@ void fill(Record& record, const BanChange& e) {
     record.set("sluice.ban.source", e.source.to_string());
     record.text("sluice.ban.reason", e.reason);
     record.text("sluice.ban.origin", e.origin);
+    record.text("sluice.ban.host", e.host);
     record.identifier("user.name", e.by);
     if (e.duration > 0) record.set("sluice.ban.duration_s", e.duration / kSecond);
     if (!began) record.set("sluice.ban.packets", e.packets);
@@ -327,7 +328,7 @@ void visit_texts(PerformanceSummary& e, const TextVisitor& f) {
     for (auto& dependency : e.dependencies) f(dependency.name);
 }
 void visit_texts(BanChange& e, const TextVisitor& f) {
-    for (auto* text : {&e.reason, &e.origin, &e.by}) f(*text);
+    for (auto* text : {&e.reason, &e.origin, &e.by, &e.host}) f(*text);
 }
 void visit_texts(Audit& e, const TextVisitor& f) {
     for (auto* text : {&e.actor, &e.via, &e.role, &e.object, &e.reason}) f(*text);

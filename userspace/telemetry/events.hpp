@@ -123,6 +123,7 @@ struct BanChange {
     std::string by;             // who, when a person did it
     Nanos duration = 0;         // began: how long it will last
     std::uint64_t packets = 0;  // ended, lifted: packets it dropped
+    std::string host{};         // another host's decision: its name
 };
 
 // sluice.audit: someone changed something, or was not allowed to.

@@ -35,6 +35,7 @@ enum class Metric : std::uint8_t {
     kLedgerForgotten,
     kLedgerLosses,
     kLedgerRoundTrip,
+    kFleetFacts,
     kLimiterKeys,
     kLimiterBytes,
     kLimiterOverflowed,

@@ -93,5 +93,54 @@ TEST_F(QuotaControlTest, OverridesSurviveARestartOrSayThatTheyWillNot) {
     EXPECT_EQ(find("ai").rate, (Rate{8, kHour}));
 }
 
+TEST_F(QuotaControlTest, WhatIsChangedHereIsToldAndWhatOthersChangedIsNot) {
+    std::vector<FleetFact> told;
+    control_.share_with([&](const FleetFact& fact) { told.push_back(fact); });
+    ASSERT_TRUE(control_.set("anna", "ai", {7, kHour}, kHour, alice_));
+    ASSERT_TRUE(control_.set("anna", "user", {8, kHour}, std::nullopt, alice_));
+    ASSERT_TRUE(control_.unset("anna", "ai", alice_));
+    ASSERT_TRUE(control_.reset("anna", alice_));
+    EXPECT_FALSE(control_.unset("anna", "ai", alice_));
+    ASSERT_EQ(told.size(), 4U);
+    EXPECT_EQ(told[0].rate, (Rate{7, kHour}));
+    EXPECT_EQ(told[0].lasts, kHour);
+    EXPECT_FALSE(told[1].lasts);
+    EXPECT_TRUE(told[2].withdrawn);
+    EXPECT_LE(*told[2].lasts, kHour);
+    EXPECT_EQ(told[3].kind, FleetFact::Kind::kReset);
+
+    FleetFact fact;
+    fact.kind = FleetFact::Kind::kOverride;
+    fact.user = "anna";
+    fact.limit = "ai";
+    fact.rate = {9, kHour};
+    fact.host = "edge-2";
+    FleetFact other = fact;
+    other.limit = "user";
+    other.withdrawn = true;
+    FleetFact unknown = other;
+    unknown.user = "nobody";
+    const std::vector<FleetNews> news{
+        {fact, monotonic_now()}, {other, monotonic_now()}, {unknown, monotonic_now()}};
+    control_.peers_said(news);
+    EXPECT_EQ(find("ai").rate, (Rate{9, kHour}));
+    EXPECT_FALSE(find("user").policy_rate);
+    EXPECT_EQ(told.size(), 4U);
+    EXPECT_NE(log_text("audit").find("host edge-2"), std::string::npos);
+    plane_->overrides.publish(std::make_shared<const Overrides>());
+    ASSERT_TRUE(control_.restore());
+    EXPECT_EQ(find("ai").rate, (Rate{9, kHour})) << "kept here as well";
+}
+
+TEST_F(QuotaControlTest, AResetElsewhereForgetsWhatWasCountedHere) {
+    for (int i = 0; i < 5; ++i) ask("/ai/x");
+    FleetFact fact;
+    fact.kind = FleetFact::Kind::kReset;
+    fact.user = "anna";
+    const FleetNews news{fact, monotonic_now()};
+    control_.peers_said({&news, 1});
+    EXPECT_EQ(find("ai").used, 0U);
+}
+
 }  // namespace
 }  // namespace sluice

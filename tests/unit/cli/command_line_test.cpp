@@ -53,6 +53,7 @@ TEST(CommandLine, EachVerbAsksForWhatTheApiOffers) {
     const std::vector<Sent> table{
         {"health", "GET", "/api/health", ""},
         {"status --watch", "GET", "/v1/status", ""},
+        {"hosts", "GET", "/v1/hosts", ""},
         {"top", "GET", "/v1/top", ""},
         {"top --by drops -n 5", "GET", "/v1/top?by=drops&n=5", ""},
         {"explain --ip 2001:db8::1 --user a&b --path /api/x?y", "GET",

@@ -199,6 +199,7 @@ std::string full_exposition() {
                                     Metric::kLedgerLate, Metric::kLedgerUnleased, Metric::kLedgerForgotten,
                                     Metric::kLedgerLosses, Metric::kLedgerRoundTrip})
             samples.add(shared, {}, 1);
+        samples.add(Metric::kFleetFacts, {"sent"}, 1);
         for (const Metric limiter : {Metric::kLimiterKeys, Metric::kLimiterBytes, Metric::kLimiterOverflowed,
                                      Metric::kLimiterMerged})
             samples.add(limiter, {}, 1);
