@@ -139,10 +139,13 @@ __noinline __u32 sluice_capture_packet(struct xdp_md *ctx, struct sluice_packet 
 	}
 	frame_bytes = (__u32)bpf_xdp_get_buff_len(ctx);
 	bytes = wanted->snap_bytes < frame_bytes ? wanted->snap_bytes : frame_bytes;
-	if (bytes < 1)
-		bytes = 1; /* for the verifier: a source was found in this packet */
-	if (bytes > sizeof(copy->data))
-		bytes = sizeof(copy->data);
+	/* For 6.1's verifier, hidden from the compiler: 1 to 256. A source was found in this packet, and
+	 * userspace asks for no more. */
+	SLUICE_ASSERT(SLUICE_CAPTURE_SNAP_MAX == 256);
+	__asm__ volatile("" : "+r"(bytes));
+	bytes = (bytes - 1) & (SLUICE_CAPTURE_SNAP_MAX - 1);
+	__asm__ volatile("" : "+r"(bytes));
+	bytes++;
 	if (bpf_xdp_load_bytes(ctx, 0, copy->data, bytes) || __sync_fetch_and_add(&wanted->left, -1) <= 0) {
 		bpf_ringbuf_discard(copy, 0);
 		return 0;
