@@ -215,6 +215,31 @@ def test_allowing_a_source_lifts_its_ban(sluice, attacker, flood, http):
     assert http(attacker).request(*items()).status == 200
 
 
+def told(sluice, action, source):
+    records = [record for record in sluice.log("ban") if record["event"]["action"] == action]
+    return [record["sluice"]["ban"] for record in records if record["sluice"]["ban"]["source"] == source]
+
+
+def test_a_ban_is_told_when_it_begins_and_when_it_ends(sluice, attacker, flood):
+    assert sluice.ctl("ban", "add", attacker.ipv4, "--for", "3s", "--reason", "drill").returncode == 0
+    flood(attacker, "udp", 2_000, 2_000)
+    ended = wait_until(lambda: told(sluice, "ban-ended", attacker.ipv4), 6, "the end is told")
+    time.sleep(1.5)
+    assert told(sluice, "ban-ended", attacker.ipv4) == ended and len(ended) == 1, "once"
+    assert ended[0]["reason"] == "drill" and ended[0]["origin"] == "operator"
+    assert 2_000 <= ended[0]["packets"] < 2_100
+    assert len(told(sluice, "ban-began", attacker.ipv4)) == 1
+
+
+def test_a_ban_of_the_kernels_that_a_policy_lifts_is_told(sluice, attacker, flood):
+    flood(attacker, "udp", 5_000, 20_000)
+    ban_of(sluice, attacker.ipv4)
+    sluice.write_policy(policy(kernel={"allow": [attacker.ipv4]}))
+    lifted = wait_until(lambda: told(sluice, "ban-lifted", attacker.ipv4), 5, "the lift is told")
+    assert len(lifted) == 1 and lifted[0]["origin"] == "kernel" and lifted[0]["reason"] == "limit_udp"
+    assert 3_000 < lifted[0]["packets"] < 5_000
+
+
 def test_ban_ends_by_the_kernels_own_clock(sluice, network, attacker):
     """With the controller dead: pings of the banned source are answered again once its time is over."""
     port_free = policy(kernel={"ports": None})

@@ -21,6 +21,11 @@ Error invalid(std::string message) {
     return Error{ErrorCode::kInvalid, std::move(message)};
 }
 
+// One that the kernel knows and userspace did not place.
+PlacedBan as_placed(const Ban& ban) {
+    return {ban.source, std::string{to_string(ban.origin)}, ban.reason, 0};
+}
+
 }  // namespace
 
 BanControl::BanControl(RequestPlane& plane, KernelEnforcer* kernel, Ledger& ledger, Metrics& metrics)
@@ -237,33 +242,73 @@ bool BanControl::peer_lifted(const FleetNews& news) {
 }
 
 void BanControl::policy_changed() {
+    constexpr const char* kPolicy = "policy";
     const auto policy = plane_.policy.load();
+    // The kernel did it already, when the policy was applied, and knows what they dropped.
+    std::vector<Ban> lifted_in_kernel;
+    if (kernel_ != nullptr) lifted_in_kernel = kernel_->take_lifted();
     bool changed = false;
+    for (const Ban& ban : lifted_in_kernel) {
+        const auto placed = registry_.lift(ban.source);
+        log_change(BanChange::Action::kLifted, placed.value_or(as_placed(ban)), kPolicy, 0, ban.packets);
+        changed = changed || placed;
+    }
     for (const PlacedBan& ban : registry_.all()) {
         if (!policy->never_banned.overlaps(ban.source)) continue;
-        registry_.lift(ban.source);  // the kernel did the same when the policy was applied
-        log_change(BanChange::Action::kLifted, ban, "policy", 0, 0);
+        registry_.lift(ban.source);
+        log_change(BanChange::Action::kLifted, ban, kPolicy, 0, 0);
         changed = true;
     }
     if (changed) publish();
 }
 
 void BanControl::tick(Nanos ledger_time) {
-    std::vector<Ban> expired_in_kernel;
-    if (kernel_ != nullptr) expired_in_kernel = kernel_->tick();
-    for (const Ban& ban : expired_in_kernel)
-        if (!registry_.find(ban.source))
-            log_change(BanChange::Action::kEnded,
-                       {ban.source, std::string{to_string(ban.origin)}, ban.reason, 0}, {}, 0, ban.packets);
-    const std::vector<PlacedBan> expired = registry_.expire(ledger_time);
-    for (const PlacedBan& ban : expired) {
-        const auto in_kernel = std::ranges::find(expired_in_kernel, ban.source, &Ban::source);
-        log_change(BanChange::Action::kEnded, ban, {}, 0,
-                   in_kernel == expired_in_kernel.end() ? 0 : in_kernel->packets);
-        plane_.escalation.forget(ban.source);
-    }
-    if (!expired.empty()) publish();
+    expire(ledger_time);
+    if (kernel_ != nullptr && summaries_.due(ledger_time)) summarise();
     if (document_stale_ && ledger_.put_document(kDocument, registry_.to_document())) document_stale_ = false;
+}
+
+void BanControl::expire(Nanos ledger_time) {
+    // A ban ends in both places at the same time, but not to the nanosecond: the kernel, which knows what it
+    // dropped, is to be the first.
+    constexpr Nanos kApart = kSecond;
+    bool changed = false;
+    const auto ended = [&](const PlacedBan& ban, std::uint64_t packets) {
+        log_change(BanChange::Action::kEnded, ban, {}, 0, packets);
+        plane_.escalation.forget(ban.source);
+    };
+    if (kernel_ != nullptr)
+        for (const Ban& ban : kernel_->tick()) {
+            const auto placed = registry_.find(ban.source);
+            if (placed && placed->expires > ledger_time + kApart) continue;  // it was placed anew meanwhile
+            if (placed) registry_.lift(ban.source);
+            changed = changed || placed;
+            ended(placed.value_or(as_placed(ban)), ban.packets);
+        }
+    for (const PlacedBan& ban : registry_.expire(kernel_ == nullptr ? ledger_time : ledger_time - kApart)) {
+        changed = true;
+        ended(ban, 0);
+    }
+    if (changed) publish();
+}
+
+void BanControl::summarise() {
+    const auto standing = kernel_->bans();
+    if (!standing) return;  // the next round says it all
+    for (const BanSummary& one : summaries_.take(*standing)) {
+        const PlacedBan ban = registry_.find(one.ban.source).value_or(as_placed(one.ban));
+        BanChange change{BanChange::Action::kSummary,
+                         ban.source,
+                         ban.reason,
+                         ban.origin,
+                         {},
+                         0,
+                         one.ban.packets,
+                         ban.host};
+        change.since = one.since;
+        change.untold = one.untold;
+        plane_.log.write(std::move(change));
+    }
 }
 
 void BanControl::publish() {

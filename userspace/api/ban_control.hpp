@@ -12,6 +12,7 @@
 
 #include "api/actor.hpp"
 #include "api/ban_registry.hpp"
+#include "api/ban_summaries.hpp"
 #include "api/request_plane.hpp"
 #include "kernel/kernel_enforcer.hpp"
 #include "ledger/fleet.hpp"
@@ -68,7 +69,7 @@ class BanControl {
     std::uint64_t refused_of_peers() const { return refused_of_peers_; }
     // Lifts bans that the policy now in force forbids.
     void policy_changed();
-    // Once a second: expiry, the ledger's document.
+    // Once a second: expiry, summaries of the bans that stand, the ledger's document.
     void tick(Nanos ledger_time);
 
     // Samples for the metrics.
@@ -81,6 +82,8 @@ class BanControl {
     void tell_peers(const PlacedBan& ban, Nanos lasts, bool lifted, const std::string& by);
     bool peer_banned(const FleetNews& news);
     bool peer_lifted(const FleetNews& news);
+    void expire(Nanos ledger_time);
+    void summarise();
     void publish();
     void log_change(BanChange::Action action, const PlacedBan& ban, std::string by, Nanos duration,
                     std::uint64_t packets);
@@ -90,6 +93,7 @@ class BanControl {
     Ledger& ledger_;
     Metrics& metrics_;
     BanRegistry registry_;
+    BanSummaries summaries_;
     bool document_stale_ = false;
     std::function<void(FleetFact)> say_;  // empty: this host is alone
     std::uint64_t refused_of_peers_ = 0;

@@ -74,6 +74,7 @@ class BpfEnforcer final : public KernelEnforcer {
     const Adoption& adopted() const override { return adoption_; }
     Result<> ban(const BanRequest& request) override { return tables_->ban(request); }
     Result<> lift(const IpPrefix& source) override { return tables_->lift(source); }
+    std::vector<Ban> take_lifted() override { return tables_->take_lifted(); }
     Result<std::vector<Ban>> bans() const override { return tables_->bans(); }
     int event_fd() const override { return tables_->event_fd(); }
     std::size_t drain(const std::function<void(const KernelEvent&)>& on_event) override {

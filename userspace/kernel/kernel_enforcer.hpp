@@ -190,6 +190,8 @@ class KernelEnforcer {
     // kNotFound: no ban stands against exactly this prefix. Success: the map was read back and the ban is
     // gone.
     virtual Result<> lift(const IpPrefix& source) = 0;
+    // The bans that apply() has lifted since the last call, as they stood.
+    virtual std::vector<Ban> take_lifted() = 0;
     // Those in force, in no order.
     virtual Result<std::vector<Ban>> bans() const = 0;
 

@@ -157,11 +157,12 @@ Result<> KernelTables::apply(const KernelPolicy& policy, const SourcePrefix& sou
 Result<> KernelTables::lift_protected() {
     const auto standing = bans_.list(monotonic_now());
     if (!standing) return standing.error();
-    for (const Ban& ban : *standing)
-        if (allow_.overlaps(ban.source) || never_ban_.overlaps(ban.source))
-            if (const auto lifted = bans_.lift(ban.source);
-                !lifted && lifted.error().code != ErrorCode::kNotFound)
-                return lifted.error();
+    for (const Ban& ban : *standing) {
+        if (!allow_.overlaps(ban.source) && !never_ban_.overlaps(ban.source)) continue;
+        const auto lifted = bans_.lift(ban.source);
+        if (!lifted && lifted.error().code != ErrorCode::kNotFound) return lifted.error();
+        if (lifted) lifted_.push_back(ban);
+    }
     return {};
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -33,6 +34,7 @@ class KernelTables {
 
     Result<> ban(const BanRequest& request);
     Result<> lift(const IpPrefix& source) { return bans_.lift(source); }
+    std::vector<Ban> take_lifted() { return std::exchange(lifted_, {}); }
     Result<std::vector<Ban>> bans() const { return bans_.list(monotonic_now()); }
     std::vector<Ban> tick();
 
@@ -68,6 +70,7 @@ class KernelTables {
     std::optional<KernelPlan> plan_;         // of the generation in force, if this process applied it
     std::optional<KernelPlan> previous_;     // events of the generation before may still be in the ring
     PrefixSet allow_, deny_, never_ban_;
+    std::vector<Ban> lifted_;  // by apply(), not yet taken
     Nanos next_decay_ = 0;
 };
 

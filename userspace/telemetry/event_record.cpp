@@ -176,6 +176,8 @@ std::string_view to_string(BanChange::Action action) {
     switch (action) {
         case BanChange::Action::kBegan:
             return "ban-began";
+        case BanChange::Action::kSummary:
+            return "ban-summary";
         case BanChange::Action::kEnded:
             return "ban-ended";
         case BanChange::Action::kLifted:
@@ -201,6 +203,8 @@ void fill(Record& record, const BanChange& e) {
     record.identifier("user.name", e.by);
     if (e.duration > 0) record.set("sluice.ban.duration_s", e.duration / kSecond);
     if (!began) record.set("sluice.ban.packets", e.packets);
+    if (e.action == BanChange::Action::kSummary) record.set("sluice.ban.packets_since", e.since);
+    if (e.untold > 0) record.set("sluice.ban.untold", e.untold);
 }
 
 std::string_view to_string(Audit::Action action) {

@@ -112,6 +112,7 @@ struct PerformanceSummary {
 struct BanChange {
     enum class Action : std::uint8_t {
         kBegan,
+        kSummary,     // it stands and drops packets
         kEnded,       // ran out
         kLifted,      // by someone
         kSuppressed,  // asked for, but the source is allowed or a trusted proxy
@@ -122,8 +123,10 @@ struct BanChange {
     std::string origin;         // "kernel", "escalation", "operator", "peer"
     std::string by;             // who, when a person did it
     Nanos duration = 0;         // began: how long it will last
-    std::uint64_t packets = 0;  // ended, lifted: packets it dropped
+    std::uint64_t packets = 0;  // summary, ended, lifted: packets it dropped in all
     std::string host{};         // another host's decision: its name
+    std::uint64_t since = 0;    // summary: packets since the last one, or since it began
+    std::uint64_t untold = 0;   // summary: other bans that dropped packets and have none this time
 };
 
 // sluice.audit: someone changed something, or was not allowed to.

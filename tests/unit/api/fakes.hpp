@@ -60,6 +60,7 @@ class FakeKernel final : public KernelEnforcer {
         if (banned.erase(source) == 0) return Error{ErrorCode::kNotFound, "no ban"};
         return {};
     }
+    std::vector<Ban> take_lifted() override { return std::exchange(lifted, {}); }
     Result<std::vector<Ban>> bans() const override {
         std::vector<Ban> all;
         for (const auto& [source, ban] : banned) all.push_back(ban);
@@ -83,6 +84,7 @@ class FakeKernel final : public KernelEnforcer {
     KernelPolicy applied;
     std::map<IpPrefix, Ban> banned;
     std::vector<Ban> expired;
+    std::vector<Ban> lifted;
     FakeCapture captured;
 
   private:
