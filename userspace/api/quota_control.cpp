@@ -1,6 +1,7 @@
 #include "api/quota_control.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "policy/units.hpp"
 
@@ -20,6 +21,13 @@ Result<> check_user(std::string_view user) {
     if (user.empty() || user.size() > kMaxUserBytes)
         return Error{ErrorCode::kInvalid, "a user is 1 to " + std::to_string(kMaxUserBytes) + " bytes"};
     return {};
+}
+
+bool same(const Override* held, const Override& change) {
+    if (held == nullptr || held->rate != change.rate ||
+        held->expires_at.has_value() != change.expires_at.has_value())
+        return false;
+    return !change.expires_at || std::abs(*held->expires_at - *change.expires_at) <= kSecond;
 }
 
 FleetFact fact_of(FleetFact::Kind kind, std::string_view user, std::optional<Nanos> lasts,
@@ -160,6 +168,8 @@ void QuotaControl::peers_said(std::span<const FleetNews> news) {
         Override change{fact.limit, fact.rate, std::nullopt};
         if (fact.lasts) change.expires_at = now + *fact.lasts - (monotonic_now() - heard);
         const Overrides& held = after ? *after : *before;
+        if (!fact.withdrawn && same(held.find(fact.user, fact.limit, now), change))
+            continue;  // heard before a restart
         auto next = fact.withdrawn ? held.without(fact.user, fact.limit)
                                    : held.with(fact.user, std::move(change), now);
         // An unset of what this host has not: nothing to do.

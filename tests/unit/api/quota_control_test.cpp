@@ -126,7 +126,10 @@ TEST_F(QuotaControlTest, WhatIsChangedHereIsToldAndWhatOthersChangedIsNot) {
     EXPECT_EQ(find("ai").rate, (Rate{9, kHour}));
     EXPECT_FALSE(find("user").policy_rate);
     EXPECT_EQ(told.size(), 4U);
-    EXPECT_NE(log_text("audit").find("host edge-2"), std::string::npos);
+    const std::string before = log_text("audit");
+    EXPECT_NE(before.find("host edge-2"), std::string::npos);
+    control_.peers_said({news.data(), 1});
+    EXPECT_EQ(log_text("audit"), before) << "what is known is not news";
     plane_->overrides.publish(std::make_shared<const Overrides>());
     ASSERT_TRUE(control_.restore());
     EXPECT_EQ(find("ai").rate, (Rate{9, kHour})) << "kept here as well";
