@@ -94,6 +94,21 @@ struct {
 	__type(value, __u64);
 } ban_filter SEC(".maps");
 
+/*
+ * Hash of address and port of a listener → jiffies when a SYN last went to it, << 16 | 16 bits more of the
+ * hash. The program's own; not pinned.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SLUICE_LISTENERS);
+	__type(key, __u32);
+	__type(value, __u64);
+} listeners SEC(".maps");
+
+/* Whether this kernel has the helpers that make SYN cookies (Linux 6.0). Userspace clears it if not, before
+ * it loads. */
+const volatile __u32 sluice_has_cookies = 1;
+
 /* Now, as the upper bits of a word of each limit. */
 struct sluice_times {
 	__u64 word[SLUICE_LIMITS_MAX];
@@ -107,11 +122,32 @@ struct sluice_clock {
 	struct sluice_times now[2]; /* by scope */
 };
 
+/* What a SYN offers. */
+struct sluice_tcp_options {
+	__u32 window_scale; /* SLUICE_STAMP_NO_WINDOW: none */
+	__u32 sack;
+	__u32 timestamps;
+	__u32 echo; /* the client's timestamp */
+};
+
+/* A SYN while it is turned into its answer. */
+struct sluice_syn {
+	__u32 network; /* where the headers stand in the frame, in bytes */
+	__u32 transport;
+	__u32 cursor;
+	__u32 header_bytes; /* of TCP, with options */
+	struct sluice_tcp_options offered;
+	__u8 link[2 * ETH_ALEN];
+	__u8 ip[sizeof(struct ipv6hdr)];
+	__u8 tcp[64];
+};
+
 /* The packet stands here and not on the stack also because the verifier then need not follow the rest of the
  * walk once for every shape of packet. */
 struct sluice_scratch {
 	struct sluice_clock clock;
 	struct sluice_packet packet;
+	struct sluice_syn syn;
 };
 
 /* 0 → what this CPU remembers from one packet to the next, and the packet at hand. The program's own; not

@@ -47,6 +47,7 @@ struct sluice_packet {
 	struct sluice_address source;
 	__u32 family;		/* enum sluice_family */
 	__u32 counts;		/* bits of enum sluice_count */
+	__u16 network;		/* where the IP header stands, in bytes of the frame */
 	__u16 transport;	/* where the network layer's headers end, in bytes of the frame */
 	__u16 payload;		/* bytes from there on that belong to the packet; the rest is padding */
 	__u16 destination_port; /* host order; 0: has none, or it is in another fragment */
@@ -256,7 +257,8 @@ sluice_parser enum sluice_parsed sluice_parse_network(const void *data, const vo
 
 	if (ether_type < 0)
 		return SLUICE_PARSED_MALFORMED;
-	left = frame_bytes - (__u32)(cursor.at - (const __u8 *)data);
+	packet->network = (__u16)(cursor.at - (const __u8 *)data);
+	left = frame_bytes - packet->network;
 	if (ether_type == ETH_P_IP)
 		protocol = sluice_parse_ipv4(&cursor, left, packet);
 	else if (ether_type == ETH_P_IPV6)

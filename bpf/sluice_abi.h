@@ -16,7 +16,7 @@
 #endif
 
 #define SLUICE_ABI_MAGIC   0x736c7563u /* "sluc" */
-#define SLUICE_ABI_VERSION 2u
+#define SLUICE_ABI_VERSION 3u
 
 /*
  * Why a packet got its verdict: X(SYMBOL, name, verdict, description). Each packet counts under exactly one
@@ -76,6 +76,7 @@ enum sluice_policy_flag {
 	SLUICE_POLICY_JUDGE = 1,       /* mode enforce or shadow; clear: off */
 	SLUICE_POLICY_SHADOW = 2,      /* nothing is dropped, what would be counts as SLUICE_SHADOW */
 	SLUICE_POLICY_PORTS = 4,       /* only the ports of the bitmap are judged */
+	SLUICE_POLICY_COOKIES = 16,    /* SYNs may be answered with cookies, while control.cookies says so */
 	SLUICE_POLICY_EXACT_CLOCK = 8, /* a burst is shorter than two ticks of the coarse clock */
 };
 
@@ -183,6 +184,15 @@ struct sluice_ban {
 
 /* --- shared by all generations --- */
 
+enum sluice_cookie_flag {
+	SLUICE_COOKIES_ON = 1, /* SYNs within their limits are answered with cookies */
+	SLUICE_COOKIES_REDIRECT =
+	    4, /* answers leave by a redirect to their own interface: see sluice_send_back() */
+	SLUICE_COOKIES_STAMPED = 2, /* with timestamps, and in them window scale and SACK */
+};
+
+#define SLUICE_LISTENERS (1 << 16)
+
 #define SLUICE_HASH_KEYS 3
 
 struct sluice_control {
@@ -202,6 +212,15 @@ struct sluice_control {
 	__u32 bans;	       /* entries of the ban map; 0: it is not asked */
 	__u8 ban_lengths[SLUICE_FAMILIES]
 			[SLUICE_BAN_LENGTHS]; /* to look bans up by; 0: unused. Written as one __u32 */
+	__u32 cookies;			      /* enum sluice_cookie_flag */
+	__u16 cookie_mss[SLUICE_FAMILIES];    /* bytes, what an answer offers */
+	__u32 cookie_scale;		      /* likewise; what the kernel will use for its sockets */
+	/* What net.ipv4.tcp_syncookies and tcp_timestamps were before we set them to 2; `told` if we did.
+	 * Userspace's own. */
+	__u8 told;
+	__u8 syncookies_before;
+	__u8 timestamps_before;
+	__u8 reserved_cookies;
 };
 
 /* --- counters, one per CPU and interface --- */
@@ -216,6 +235,7 @@ struct sluice_counters {
 	__u64 events_lost;
 	__u64 bans_refused;
 	__u64 sources_evicted;
+	__u64 syns;	     /* within every limit, whether passed or answered */
 	__u64 sample_period; /* jiffies >> SLUICE_SAMPLE_PERIOD_SHIFT */
 	__u32 sample_left;   /* drop samples this CPU may still send in this period */
 	__u32 talker_in;     /* packets until one is looked at for the list of top sources */
@@ -307,8 +327,8 @@ SLUICE_ASSERT(sizeof(struct sluice_fences) == SLUICE_BLOCK_BYTES);
 SLUICE_ASSERT(sizeof(struct sluice_set) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_ban_key) == 24);
 SLUICE_ASSERT(sizeof(struct sluice_ban) == 88);
-SLUICE_ASSERT(sizeof(struct sluice_control) == 88);
-SLUICE_ASSERT(sizeof(struct sluice_counters) == 296);
+SLUICE_ASSERT(sizeof(struct sluice_control) == 104);
+SLUICE_ASSERT(sizeof(struct sluice_counters) == 304);
 SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 128);
 SLUICE_ASSERT(sizeof(struct sluice_event) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_capture) == 64);

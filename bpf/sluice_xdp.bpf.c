@@ -124,6 +124,17 @@ static __always_inline __u32 sluice_limit_prefix(struct sluice_walk *walk)
 	return reason;
 }
 
+/* A SYN within every limit: to the kernel, or answered here while SYN cookies are on. */
+static __always_inline __u32 sluice_meet_syn(struct sluice_walk *walk)
+{
+	walk->counters->syns++;
+	if (!(walk->control->cookies & SLUICE_COOKIES_ON) || walk->policy->flags & SLUICE_POLICY_SHADOW ||
+	    !(walk->policy->flags & SLUICE_POLICY_COOKIES))
+		return SLUICE_PASSED;
+	return sluice_answer_syn(walk->ctx, walk->packet, walk->syn, walk->control) ? SLUICE_SYN_COOKIE
+										    : SLUICE_PASSED;
+}
+
 /* Returns the reason of the verdict. */
 static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 {
@@ -163,7 +174,14 @@ static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 		if (reason != SLUICE_PASSED)
 			return reason;
 	}
-	return policy->limits[SLUICE_SCOPE_PREFIX].used ? sluice_limit_prefix(walk) : SLUICE_PASSED;
+	if (policy->limits[SLUICE_SCOPE_PREFIX].used) {
+		reason = sluice_limit_prefix(walk);
+		if (reason != SLUICE_PASSED)
+			return reason;
+	}
+
+	/* 5. Who asks for a connection may have to show that it can be reached. */
+	return walk->packet->counts & SLUICE_COUNT_TCP_SYN ? sluice_meet_syn(walk) : SLUICE_PASSED;
 }
 
 /* False only if the maps are not there, which can't be: arrays have their first entry. */
@@ -180,6 +198,7 @@ static __always_inline int sluice_begin(struct sluice_walk *walk, struct xdp_md 
 		return 0;
 	walk->clock = &own->clock;
 	walk->packet = &own->packet;
+	walk->syn = &own->syn;
 	*walk->packet = (struct sluice_packet){};
 	walk->length_bytes = ctx->data_end - ctx->data;
 

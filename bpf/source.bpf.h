@@ -16,6 +16,7 @@ struct sluice_walk {
 	struct sluice_control *control;
 	struct sluice_counters *counters;
 	struct sluice_packet *packet;
+	struct sluice_syn *syn;
 	struct sluice_clock *clock;   /* set once it is needed */
 	struct sluice_address source; /* masked to the policy's source prefix */
 	struct sluice_set *set;	      /* of the source, once fetched */

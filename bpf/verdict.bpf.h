@@ -1,7 +1,7 @@
 /* Reason → counters, examples, action: the only way out of the program. */
 #pragma once
 
-#include "source.bpf.h"
+#include "syn_cookie.bpf.h"
 
 /* Bits of the reasons that drop, from the one table. */
 #define SLUICE_VERDICT_pass				    0u
@@ -161,6 +161,17 @@ __noinline __u32 sluice_capture_packet(struct xdp_md *ctx, struct sluice_packet 
 	return 1;
 }
 
+/*
+ * veth does not wake the other end for XDP_TX unless a program is attached there: its ring of 256 frames
+ * fills, and from then on takes nothing, not even the kernel's own. It does for a redirect.
+ */
+static __always_inline int sluice_send_back(const struct sluice_walk *walk)
+{
+	if (walk->control->cookies & SLUICE_COOKIES_REDIRECT)
+		return (int)bpf_redirect(walk->ctx->ingress_ifindex, 0);
+	return XDP_TX;
+}
+
 /* Shadow mode, counters, examples, captures, action, in this order and for every packet. */
 static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 {
@@ -191,5 +202,7 @@ static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 		sluice_sample_drop(walk, example);
 	if (walk->packet->has_source && counters->talker_in-- == 0)
 		sluice_note_talker(&walk->source, walk->control, counters, sluice_drops(reason));
-	return sluice_drops(reason) ? XDP_DROP : XDP_PASS;
+	if (!sluice_drops(reason))
+		return XDP_PASS;
+	return reason == SLUICE_SYN_COOKIE ? sluice_send_back(walk) : XDP_DROP;
 }

@@ -1,6 +1,7 @@
 #include "api/status_report.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -101,6 +102,13 @@ json StatusReport::status() const {
         {"limiter", {{"keys", limiter.keys}, {"bytes", limiter.bytes}, {"overflowed", limiter.overflowed}}},
         {"active_users", sources_.plane.active_users.count(ledger_now())},
         {"troubles", troubles()}};
+    if (sources_.syn_cookies != nullptr) {
+        const SynCookieState& state = sources_.syn_cookies->state();
+        status["syn_cookies"] = {{"state", state.state},
+                                 {"why", state.why},
+                                 {"unfinished_per_s", std::round(state.unfinished_per_second)},
+                                 {"options_kept", state.options_kept}};
+    }
     if (const auto deadline = sources_.policy.confirm_by_wall())
         status["policy"]["confirm_deadline"] = to_rfc3339(*deadline);
     if (sources_.gateway != nullptr) {

@@ -16,6 +16,7 @@
 #include "api/top_requests.hpp"
 #include "http/gateway_server.hpp"
 #include "kernel/kernel_enforcer.hpp"
+#include "kernel/syn_cookies.hpp"
 #include "ledger/ledger.hpp"
 #include "telemetry/event_log.hpp"
 
@@ -26,6 +27,7 @@ namespace sluice {
 struct StatusSources {
     RequestPlane& plane;
     KernelEnforcer* kernel;
+    const SynCookieControl* syn_cookies;
     http::GatewayServer* gateway;
     Ledger& ledger;
     EventLog& log;

@@ -136,6 +136,13 @@ void show_status(const Json& answer, const Screen& screen) {
              text_at(answer, "gateway.requests") + " requests, " + text_at(answer, "gateway.open") +
                  " connections open, " + text_at(answer, "gateway.upstream_failures") + " upstream failures");
     line(screen, "bans", text_at(answer, "bans"));
+    if (const std::string state = text_at(answer, "syn_cookies.state"); state != "-" && state != "off") {
+        const std::string why = text_at(answer, "syn_cookies.why");
+        line(screen, "cookies",
+             state + ", " + text_at(answer, "syn_cookies.unfinished_per_s") +
+                 " unfinished connection attempts a second" + (why.empty() || why == "-" ? "" : "; " + why),
+             state == "ready" ? Colour::kNone : Colour::kWarn);
+    }
     show_troubles(answer, screen);
     show_interfaces(array_at(answer, "interfaces"), screen);
 }

@@ -34,6 +34,7 @@
 #include "http/tls_context.hpp"
 #include "kernel/bpf_enforcer.hpp"
 #include "kernel/interface_facts.hpp"
+#include "kernel/syn_cookies.hpp"
 #include "ledger/embedded_ledger.hpp"
 #include "ledger/flusher.hpp"
 #include "ledger/redis_ledger.hpp"
@@ -45,6 +46,7 @@ namespace asio = boost::asio;
 
 constexpr std::size_t kSweepBudget =
     100'000;  // limiter entries looked at in a second: all of four million in 40 s
+constexpr Nanos kSynInterval = 250 * kMillisecond;
 constexpr Nanos kPerformanceInterval = 60 * kSecond;
 
 void tell(std::string_view message) {
@@ -151,6 +153,7 @@ class App {
     void tell_of_attachments();
     void tell_of_redis();
     void follow_fleet();
+    void look_at_syns();
     void reload();
     void begin_shutdown();
     void shut_down();
@@ -176,7 +179,8 @@ class App {
     std::unique_ptr<EscalationTracker> escalation_;
     ActiveUsers active_users_;
     RoleWatch roles_;
-    std::unique_ptr<KernelEnforcer> kernel_;  // null: requests only
+    std::unique_ptr<KernelEnforcer> kernel_;         // null: requests only
+    std::unique_ptr<SynCookieControl> syn_cookies_;  // null: no kernel enforcer
     std::unique_ptr<RequestPlane> plane_;
     std::unique_ptr<BanControl> bans_;
     std::unique_ptr<CaptureControl> captures_;
@@ -270,6 +274,7 @@ Result<> App::open_kernel() {
         return error;
     }
     kernel_ = *std::move(kernel);
+    syn_cookies_ = std::make_unique<SynCookieControl>(*kernel_);
     for (const InterfaceState& state : kernel_->interfaces())
         tell("interface " + state.name + ": XDP " + state.mode + ", " + state.via +
              (state.note.empty() ? "" : " (" + state.note + ")"));
@@ -351,10 +356,12 @@ Result<> App::open_admin() {
         worker_metrics.push_back(worker.metrics);
     }
     performance_ = std::make_unique<PerformanceReport>(std::move(worker_metrics));
-    report_ = std::make_unique<StatusReport>(
-        StatusSources{*plane_, kernel_.get(), gateway_.get(), *ledger_, *log_, *policy_, *bans_, *health_,
-                      std::move(top), !config_.health.database.empty(), started_, [this] { return state_; }});
-    if (kernel_) metrics_.add_collector([this](Samples& samples) { collect_kernel(*kernel_, samples); });
+    report_ = std::make_unique<StatusReport>(StatusSources{
+        *plane_, kernel_.get(), syn_cookies_.get(), gateway_.get(), *ledger_, *log_, *policy_, *bans_,
+        *health_, std::move(top), !config_.health.database.empty(), started_, [this] { return state_; }});
+    if (kernel_)
+        metrics_.add_collector(
+            [this](Samples& samples) { collect_kernel(*kernel_, syn_cookies_->state(), samples); });
     metrics_.add_collector([this](Samples& samples) {
         collect_control(*bans_, *policy_, *ledger_, *log_, active_users_, samples);
         collect_limiter(*limiter_, samples);
@@ -396,6 +403,7 @@ void App::start_control_loop() {
     if (kernel_) spawn(follow_captures());
     spawn(every(ms(FileWatch::kPollMs), [this] { policy_->tick(monotonic_now()); }));
     spawn(every(kSecond, [this] { every_second(); }));
+    if (kernel_) spawn(every(kSynInterval, [this] { look_at_syns(); }));
     spawn(every(kPerformanceInterval,
                 [this] { log_->write(performance_->take(health_->services(), monotonic_now())); }));
     performance_->take(health_->services(), monotonic_now());
@@ -480,6 +488,19 @@ void App::every_second() {
     ::sd_notify(0, "WATCHDOG=1");
 }
 
+void App::look_at_syns() {
+    const auto policy = plane_->policy.load();
+    if (!syn_cookies_->tick(policy->policy->kernel, monotonic_now())) return;
+    const SynCookieState& state = syn_cookies_->state();
+    const bool answering = state.state == "answering";
+    log_->write(SystemError{"kernel", "syn_cookies_" + std::string{state.state},
+                            std::string{answering ? "SYNs are answered with cookies in XDP"
+                                                  : "SYNs are no longer answered with cookies in XDP"} +
+                                ": " + std::to_string(static_cast<long>(state.unfinished_per_second)) +
+                                " unfinished connection attempts a second" +
+                                (state.why.empty() ? "" : "; " + state.why)});
+}
+
 // Other work of this thread goes between two parts of a flood of news.
 void App::follow_fleet() {
     if (fleet_->drain()) asio::post(io_, [this] { follow_fleet(); });
@@ -555,6 +576,7 @@ void App::shut_down() {
     flusher_.reset();
     if (const auto closed = ledger_->close(ledger_now()); !closed) tell("ledger: " + closed.error().message);
     if (kernel_ && config_.on_exit == OnExit::kDetach) {
+        syn_cookies_->stop();
         if (const auto detached = kernel_->detach(); !detached) tell("kernel: " + detached.error().message);
     }
     audit_self(Audit::Action::kDaemonStopped, {});

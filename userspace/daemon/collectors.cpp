@@ -2,7 +2,7 @@
 
 namespace sluice {
 
-void collect_kernel(const KernelEnforcer& kernel, Samples& samples) {
+void collect_kernel(const KernelEnforcer& kernel, const SynCookieState& syn_cookies, Samples& samples) {
     if (const auto counters = kernel.counters())
         for (const InterfaceCounters& interface : *counters)
             for (std::size_t i = 0; i < kKernelReasons; ++i) {
@@ -16,7 +16,10 @@ void collect_kernel(const KernelEnforcer& kernel, Samples& samples) {
         samples.add(Metric::kBpfMapEntries, {map.map}, static_cast<double>(map.entries));
         samples.add(Metric::kBpfMapCapacity, {map.map}, static_cast<double>(map.capacity));
     }
-    samples.add(Metric::kEventsLost, {}, static_cast<double>(kernel.statistics().events_lost));
+    const KernelStatistics statistics = kernel.statistics();
+    samples.add(Metric::kEventsLost, {}, static_cast<double>(statistics.events_lost));
+    samples.add(Metric::kSyns, {}, static_cast<double>(statistics.syns));
+    samples.add(Metric::kSynCookies, {}, syn_cookies.state == "answering" ? 1 : 0);
 }
 
 namespace {

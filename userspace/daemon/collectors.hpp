@@ -4,6 +4,7 @@
 #include "api/ban_control.hpp"
 #include "api/policy_control.hpp"
 #include "kernel/kernel_enforcer.hpp"
+#include "kernel/syn_cookies.hpp"
 #include "ledger/ledger.hpp"
 #include "limiter/limiter.hpp"
 #include "telemetry/active_users.hpp"
@@ -12,7 +13,7 @@
 
 namespace sluice {
 
-void collect_kernel(const KernelEnforcer& kernel, Samples& samples);
+void collect_kernel(const KernelEnforcer& kernel, const SynCookieState& syn_cookies, Samples& samples);
 void collect_control(const BanControl& bans, const PolicyControl& policy, const Ledger& ledger,
                      const EventLog& log, ActiveUsers& users, Samples& samples);
 

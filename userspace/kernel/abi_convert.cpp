@@ -68,4 +68,16 @@ std::string_view to_string(BanOrigin origin) {
     return "unknown";
 }
 
+CookieAnswers cookie_answers_of(const sluice_control& control) {
+    return {.on = (control.cookies & SLUICE_COOKIES_ON) != 0,
+            .redirect = (control.cookies & SLUICE_COOKIES_REDIRECT) != 0,
+            .stamped = (control.cookies & SLUICE_COOKIES_STAMPED) != 0,
+            .window_scale = control.cookie_scale,
+            .mss_ipv4 = control.cookie_mss[SLUICE_IPV4],
+            .mss_ipv6 = control.cookie_mss[SLUICE_IPV6],
+            .told = control.told != 0,
+            .syncookies_before = control.syncookies_before,
+            .timestamps_before = control.timestamps_before};
+}
+
 }  // namespace sluice

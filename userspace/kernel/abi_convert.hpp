@@ -3,6 +3,7 @@
 
 #include "base/ip_prefix.hpp"
 #include "bpf/sluice_abi.h"
+#include "kernel/kernel_enforcer.hpp"
 
 namespace sluice {
 
@@ -15,5 +16,7 @@ sluice_address masked(const sluice_address& address, const sluice_address& mask)
 
 sluice_ban_key ban_key(const IpPrefix& prefix);
 IpPrefix from_ban_key(const sluice_ban_key& key);
+
+CookieAnswers cookie_answers_of(const sluice_control& control);
 
 }  // namespace sluice

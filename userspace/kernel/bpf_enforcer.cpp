@@ -67,6 +67,7 @@ class BpfEnforcer final : public KernelEnforcer {
                 sum.events_lost += counters->events_lost;
                 sum.bans_refused += counters->bans_refused;
                 sum.sources_evicted += counters->sources_evicted;
+                sum.syns += counters->syns;
             }
         return sum;
     }
@@ -80,6 +81,9 @@ class BpfEnforcer final : public KernelEnforcer {
     std::size_t drain(const std::function<void(const KernelEvent&)>& on_event) override {
         return tables_->drain(on_event);
     }
+    bool makes_cookies() const override { return kernel_makes_cookies(); }
+    CookieAnswers cookie_answers() const override { return tables_->cookie_answers(); }
+    void set_cookie_answers(const CookieAnswers& answers) override { tables_->set_cookie_answers(answers); }
     PacketCapture& capture() override { return tables_->capture(); }
     std::vector<Ban> tick() override {
         for (AttachedInterface& one : interfaces_) {

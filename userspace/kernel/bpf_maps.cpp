@@ -106,6 +106,7 @@ Result<sluice_counters> read_counters(int counters_fd) {
         sum.events_lost += one.events_lost;
         sum.bans_refused += one.bans_refused;
         sum.sources_evicted += one.sources_evicted;
+        sum.syns += one.syns;
     }
     return sum;
 }

@@ -52,9 +52,7 @@ HostFacts read_host_facts() {
     host.program_loads = loaded.has_value();
     if (!loaded) host.load_error = loaded.error().message;
     host.dispatcher = libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_EXT, nullptr) == 1;
-    host.syn_cookies =
-        libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_raw_gen_syncookie_ipv4, nullptr) == 1 &&
-        libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_raw_check_syncookie_ipv6, nullptr) == 1;
+    host.syn_cookies = kernel_makes_cookies();
     static_cast<void>(take_bpf_warnings());  // what the probes provoked on purpose
     return host;
 }

@@ -148,6 +148,19 @@ struct KernelStatistics {
     std::uint64_t bans_refused = 0;  // the kernel wanted to ban, but the ban map was full
     std::uint64_t sources_evicted =
         0;  // table entries taken from a source that was not yet back at its full allowance
+    std::uint64_t syns = 0;  // TCP connection attempts within every limit, answered with a cookie or passed
+};
+
+// How the program answers SYNs, and what TCP was told for it (see SynCookieControl).
+struct CookieAnswers {
+    bool on = false;
+    bool redirect = false;      // sent by a redirect and not by XDP_TX
+    bool stamped = false;       // with timestamps, window scale and SACK
+    unsigned window_scale = 0;  // 0…14
+    std::uint16_t mss_ipv4 = 0, mss_ipv6 = 0;  // bytes
+    bool told = false;  // settings of TCP were changed; what they were before:
+    int syncookies_before = 0;
+    int timestamps_before = 0;
 };
 
 // What was found pinned at start, one line each: "adopted maps …", "replaced program on eth0: …".
@@ -200,6 +213,11 @@ class KernelEnforcer {
     // Calls on_event for what has arrived; at most a few thousand events, so that it returns under a flood.
     // Returns how many. Call again when event_fd() is readable.
     virtual std::size_t drain(const std::function<void(const KernelEvent&)>& on_event) = 0;
+
+    // Whether this kernel has the helpers that make SYN cookies.
+    virtual bool makes_cookies() const = 0;
+    virtual CookieAnswers cookie_answers() const = 0;
+    virtual void set_cookie_answers(const CookieAnswers& answers) = 0;
 
     // Lives as long as the enforcer.
     virtual PacketCapture& capture() = 0;

@@ -216,6 +216,7 @@ KernelPlan make_kernel_plan(const KernelPolicy& policy, const KernelPlanContext&
     image.generation = context.generation;
     if (policy.mode != KernelMode::kOff) image.flags |= SLUICE_POLICY_JUDGE;
     if (policy.mode == KernelMode::kShadow) image.flags |= SLUICE_POLICY_SHADOW;
+    if (policy.syn_cookies != SynCookies::kOff) image.flags |= SLUICE_POLICY_COOKIES;
     if (!policy.ports.empty()) image.flags |= SLUICE_POLICY_PORTS;
     for (const std::uint16_t port : policy.ports) image.port_bits[port / 64] |= 1ULL << (port % 64);
     for (const bool ipv4 : {true, false}) {

@@ -175,6 +175,25 @@ Result<> KernelTables::ban(const BanRequest& request) {
     return bans_.place(request, monotonic_now());
 }
 
+CookieAnswers KernelTables::cookie_answers() const {
+    return cookie_answers_of(control_.as<sluice_control>().front());
+}
+
+void KernelTables::set_cookie_answers(const CookieAnswers& answers) {
+    sluice_control& control = control_.as<sluice_control>().front();
+    control.told = answers.told;
+    control.syncookies_before = static_cast<std::uint8_t>(answers.syncookies_before);
+    control.timestamps_before = static_cast<std::uint8_t>(answers.timestamps_before);
+    control.cookie_mss[SLUICE_IPV4] = answers.mss_ipv4;
+    control.cookie_mss[SLUICE_IPV6] = answers.mss_ipv6;
+    control.cookie_scale = answers.window_scale;
+    std::uint32_t flags = 0;
+    if (answers.on) flags |= SLUICE_COOKIES_ON;
+    if (answers.redirect) flags |= SLUICE_COOKIES_REDIRECT;
+    if (answers.stamped) flags |= SLUICE_COOKIES_STAMPED;
+    std::atomic_ref{control.cookies}.store(flags);
+}
+
 std::vector<Ban> KernelTables::tick() {
     const Nanos now = monotonic_now();
     if (now >= next_decay_) {

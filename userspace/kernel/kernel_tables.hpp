@@ -41,6 +41,9 @@ class KernelTables {
     int event_fd() const;
     std::size_t drain(const std::function<void(const KernelEvent&)>& on_event);
 
+    CookieAnswers cookie_answers() const;
+    void set_cookie_answers(const CookieAnswers& answers);
+
     PacketCapture& capture() { return *capture_; }
 
     std::vector<MapUsage> maps() const;

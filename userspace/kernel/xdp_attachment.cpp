@@ -6,8 +6,10 @@
 #include <array>
 #include <filesystem>
 
+#include "kernel/abi_convert.hpp"
 #include "kernel/pins.hpp"
 #include "kernel/rights.hpp"
+#include "kernel/syn_cookies.hpp"
 #include "kernel/xdp_program.hpp"
 
 namespace sluice {
@@ -42,6 +44,18 @@ SharedFacts read_shared(const Pins& pins) {
 std::string name_of(unsigned ifindex) {
     std::array<char, IF_NAMESIZE> name{};
     return ::if_indextoname(ifindex, name.data()) != nullptr ? name.data() : "";
+}
+
+// What a daemon told TCP while it answered SYNs, and did not live to take back. True: there was something.
+bool restore_tcp_of(const Pins& pins) {
+    const auto map = Pins::get(pins.directory() + "/control");
+    if (!map || !*map || read_shared(pins).abi_version != SLUICE_ABI_VERSION) return false;
+    const std::uint32_t first = 0;
+    sluice_control control{};
+    if (bpf_map_lookup_elem(map->get(), &first, &control) != 0) return false;
+    const CookieAnswers answers = cookie_answers_of(control);
+    restore_tcp(answers, TcpControl{});
+    return answers.told;
 }
 
 }  // namespace
@@ -122,6 +136,7 @@ Result<std::vector<std::string>> detach_xdp(const std::string& interface_or_empt
                          ? "detach: nothing of Sluice is pinned in this network namespace"
                          : "detach: nothing of Sluice is pinned for " + interface_or_empty};
     if (const auto left = pins->interfaces(); left && left->empty()) {
+        if (restore_tcp_of(*pins)) done.push_back("restored net.ipv4.tcp_syncookies and tcp_timestamps");
         if (const auto removed = pins->remove_shared(); !removed) return removed.error();
         done.push_back("removed " + pins->directory());
     }

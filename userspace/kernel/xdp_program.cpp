@@ -64,6 +64,13 @@ std::uint64_t xdp_object_hash() {
     return hash;
 }
 
+bool kernel_makes_cookies() {
+    static const bool makes =
+        libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_raw_gen_syncookie_ipv4, nullptr) == 1 &&
+        libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_tcp_raw_gen_syncookie_ipv6, nullptr) == 1;
+    return makes;
+}
+
 void XdpObject::Destroy::operator()(sluice_xdp* skeleton) const {
     sluice_xdp__destroy(skeleton);
 }
@@ -79,6 +86,7 @@ Result<XdpObject> XdpObject::open(const SharedMaps& shared, int counters_fd, con
     sluice_xdp* skeleton = object.skeleton_.get();
     if (skeleton == nullptr) return system_error("open", "BPF object", errno);
 
+    skeleton->rodata->sluice_has_cookies = kernel_makes_cookies();
     bpf_map__set_max_entries(skeleton->maps.sources, std::bit_ceil(sizes.source_sets));
     bpf_map__set_max_entries(skeleton->maps.prefixes, std::bit_ceil(sizes.prefix_sets));
     bpf_map__set_max_entries(skeleton->maps.bans, std::bit_ceil(sizes.bans));

@@ -50,6 +50,9 @@ class XdpObject {
     std::unique_ptr<sluice_xdp, Destroy> skeleton_;
 };
 
+// Whether this kernel has the helpers that make and check SYN cookies in XDP (Linux 6.0). Asked once.
+bool kernel_makes_cookies();
+
 // What runs on an interface.
 struct AttachedXdp {
     std::uint32_t program_id = 0;  // 0: nothing; of the dispatcher if there is one

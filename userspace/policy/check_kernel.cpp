@@ -133,9 +133,6 @@ void RuleChecker::check_kernel(const Policy& policy) {
                   std::to_string(policy.source_prefix.ipv6));
     if (kernel.ban && kernel.limits.empty())
         warning("$.kernel.ban", "never happens: there are no kernel limits to exceed");
-    if (kernel.syn_cookies != SynCookies::kOff)
-        warning("$.kernel.syn_cookies",
-                "this version does not answer with SYN cookies; SYN floods meet the tcp_syn limits only");
     check_lists(policy);
 }
 

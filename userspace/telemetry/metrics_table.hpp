@@ -24,6 +24,8 @@ enum class Metric : std::uint8_t {
     kBpfMapEntries,
     kBpfMapCapacity,
     kEventsLost,
+    kSyns,
+    kSynCookies,
     kPolicyInfo,
     kPolicyApplies,
     kLedgerUp,

@@ -47,7 +47,7 @@ class FakeKernel final : public KernelEnforcer {
     Result<std::vector<InterfaceCounters>> counters() const override {
         return std::vector<InterfaceCounters>{};
     }
-    KernelStatistics statistics() const override { return {}; }
+    KernelStatistics statistics() const override { return counted; }
     std::vector<MapUsage> maps() const override { return {}; }
     const Adoption& adopted() const override { return adoption_; }
 
@@ -68,6 +68,9 @@ class FakeKernel final : public KernelEnforcer {
     }
     int event_fd() const override { return -1; }
     std::size_t drain(const std::function<void(const KernelEvent&)>&) override { return 0; }
+    bool makes_cookies() const override { return has_cookies; }
+    CookieAnswers cookie_answers() const override { return answers; }
+    void set_cookie_answers(const CookieAnswers& now) override { answers = now; }
     PacketCapture& capture() override { return captured; }
     std::vector<Ban> tick() override { return std::exchange(expired, {}); }
     std::vector<TopSource> top(TopBy, std::size_t) const override { return {}; }
@@ -81,6 +84,9 @@ class FakeKernel final : public KernelEnforcer {
 
     bool refuse_apply = false;
     bool refuse_bans = false;
+    bool has_cookies = true;
+    CookieAnswers answers;
+    KernelStatistics counted;
     KernelPolicy applied;
     std::map<IpPrefix, Ban> banned;
     std::vector<Ban> expired;
