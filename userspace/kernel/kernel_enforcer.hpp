@@ -147,18 +147,18 @@ struct KernelStatistics {
     std::uint64_t events_lost = 0;   // the ring was full, or userspace too slow
     std::uint64_t bans_refused = 0;  // the kernel wanted to ban, but the ban map was full
     std::uint64_t sources_evicted =
-        0;  // table entries taken from a source that was not yet back at its full allowance
+        0;                   // table entries taken from a source that was not yet back at its full allowance
     std::uint64_t syns = 0;  // TCP connection attempts within every limit, answered with a cookie or passed
 };
 
 // How the program answers SYNs, and what TCP was told for it (see SynCookieControl).
 struct CookieAnswers {
     bool on = false;
-    bool redirect = false;      // sent by a redirect and not by XDP_TX
-    bool stamped = false;       // with timestamps, window scale and SACK
-    unsigned window_scale = 0;  // 0…14
+    bool redirect = false;                     // sent by a redirect and not by XDP_TX
+    bool stamped = false;                      // with timestamps, window scale and SACK
+    unsigned window_scale = 0;                 // 0…14
     std::uint16_t mss_ipv4 = 0, mss_ipv6 = 0;  // bytes
-    bool told = false;  // settings of TCP were changed; what they were before:
+    bool told = false;                         // settings of TCP were changed; what they were before:
     int syncookies_before = 0;
     int timestamps_before = 0;
 };
