@@ -12,7 +12,7 @@ from lab.edge import ADMIN_PORT
 from lab.process import wait_until
 from raw import statuses
 
-READS = ["/metrics", "/v1/status", "/v1/top?by=requests&n=5", "/v1/bans", "/v1/quotas/ada", "/v1/policy",
+READS = ["/metrics", "/v1/status", "/v1/hosts", "/v1/top?by=requests&n=5", "/v1/bans", "/v1/quotas/ada", "/v1/policy",
          "/v1/policy/history", "/v1/explain?ip=203.0.113.1&method=GET&path=/api/items"]  # fmt: skip
 BAN = {"source": "203.0.113.77", "for_s": 60, "reason": "drill"}
 CHANGES = [

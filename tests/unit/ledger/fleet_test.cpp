@@ -125,6 +125,19 @@ TEST_F(FleetTest, WhatIsDecidedWhileRedisIsAwayArrivesAfterAndWhatStoodStands) {
     heard(*c, 2);
 }
 
+TEST_F(FleetTest, ARedisEmptiedBehindItsConnectionsIsToldAgain) {
+    const auto a = host("a");
+    const auto b = host("b");
+    a->fleet().say(ban("192.0.2.7"));
+    heard(*b, 1);
+    server_->command({"FLUSHALL"});
+    b->fleet().say(ban("192.0.2.8"));
+    heard(*a, 1);
+    ASSERT_TRUE(becomes([&] { return a->fleet().stats().sent >= 2; }));
+    const auto c = host("c");
+    heard(*c, 2);
+}
+
 TEST_F(FleetTest, AMachineNeitherShortensABanNorOutdoesAPerson) {
     const auto a = host("a");
     const auto b = host("b");
