@@ -46,9 +46,14 @@ static __always_inline __u32 sluice_load_tcp(struct xdp_md *ctx, struct sluice_s
 	if (bpf_xdp_load_bytes(ctx, syn->transport, syn->tcp, sizeof(struct tcphdr)))
 		return 0;
 	bytes = (__u32)(syn->tcp[12] >> 4) * 4;
+	/* Two comparisons of one register, or 6.1's verifier does not see the bounds. */
 	sluice_hide(bytes);
-	if (bytes < sizeof(struct tcphdr) || bytes > SLUICE_TCP_MAX)
+	if (bytes < sizeof(struct tcphdr))
 		return 0;
+	sluice_hide(bytes);
+	if (bytes > SLUICE_TCP_MAX)
+		return 0;
+	sluice_hide(bytes);
 	return bpf_xdp_load_bytes(ctx, syn->transport, syn->tcp, bytes) ? 0 : bytes;
 }
 
