@@ -192,6 +192,8 @@ std::string full_exposition() {
         samples.add(Metric::kBans, {"escalation"}, 1);
         samples.add(Metric::kBpfMapEntries, {"sluice_bans"}, 1);
         samples.add(Metric::kBpfMapCapacity, {"sluice_bans"}, 65536);
+        samples.add(Metric::kSyns, {}, 1);
+        samples.add(Metric::kSynCookies, {}, 1);
         samples.add(Metric::kPolicyInfo, {"starguide", "0123"}, 1);
         samples.add(Metric::kPolicyApplies, {"applied"}, 1);
         samples.add(Metric::kLedgerUp, {}, 1);
