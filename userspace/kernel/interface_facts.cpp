@@ -11,6 +11,9 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "base/unique_fd.hpp"
 
@@ -104,7 +107,23 @@ Result<InterfaceFacts> read_interface_facts(const std::string& name) {
     // sysfs shows the namespace in which it was mounted; another one's interfaces count none there.
     facts.receive_queues = count_receive_queues(name);
     facts.xdp_features = read_xdp_features(facts.ifindex);
+    std::ifstream config{"/proc/net/vlan/config"};  // absent without any VLAN device
+    facts.vlans = vlans_on(name, std::string{std::istreambuf_iterator<char>{config}, {}});
     return facts;
+}
+
+// Lines of "eth0.10        | 10  | eth0", below two lines of heading without a second bar or a name.
+std::vector<std::string> vlans_on(const std::string& name, const std::string& config) {
+    std::vector<std::string> vlans;
+    std::istringstream lines{config};
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words{line};
+        std::string device, bar, id, second_bar, below;
+        if (words >> device >> bar >> id >> second_bar >> below && bar == "|" && second_bar == "|" &&
+            below == name)
+            vlans.push_back(device);
+    }
+    return vlans;
 }
 
 std::vector<std::string> interface_names() {

@@ -25,10 +25,14 @@ struct InterfaceFacts {
     unsigned receive_queues = 0;
     std::optional<std::uint64_t> xdp_features;  // nothing: a kernel before 6.3 can't be asked
     std::map<std::string, bool> offloads;       // by ethtool's names: "rx-lro", "rx-vlan-hw-parse"
+    std::vector<std::string> vlans;             // VLAN devices on top of it
 };
 
 // kNotFound: there is no such interface in this network namespace.
 Result<InterfaceFacts> read_interface_facts(const std::string& name);
+
+// The VLAN devices on top of an interface, from the text of /proc/net/vlan/config.
+std::vector<std::string> vlans_on(const std::string& name, const std::string& config);
 
 // Names of all interfaces of this network namespace but the loopback.
 std::vector<std::string> interface_names();

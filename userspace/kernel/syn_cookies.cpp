@@ -21,6 +21,13 @@ double per_second(std::uint64_t before, std::uint64_t after, Nanos time) {
 
 }  // namespace
 
+std::string answers_would_stray(const InterfaceFacts& facts) {
+    const auto stripped = facts.offloads.find("rx-vlan-hw-parse");
+    if (facts.vlans.empty() || stripped == facts.offloads.end() || !stripped->second) return {};
+    return facts.name + " strips VLAN tags before XDP sees them, so answers to clients of " +
+           facts.vlans.front() + " would leave untagged: ethtool -K " + facts.name + " rxvlan off";
+}
+
 bool SynPressure::observe(const Sample& sample) {
     if (!from_ || sample.syns < from_->syns || sample.opened < from_->opened ||
         sample.kernel_cookies < from_->kernel_cookies) {
@@ -119,6 +126,15 @@ void SynCookieControl::begin() {
         answers.syncookies_before = settings->syncookies;
         answers.timestamps_before = settings->timestamps;
     }
+    unsigned mtu = 1500;
+    answers.redirect = false;
+    for (const InterfaceState& interface : kernel_.interfaces())
+        if (const auto facts = read_interface_facts(interface.name)) {
+            if (const std::string why = answers_would_stray(*facts); !why.empty())
+                return settle("unavailable", why);
+            mtu = std::min(mtu, facts->mtu);
+            answers.redirect |= facts->driver == "veth";
+        }
     // A listener takes cookies only if the kernel sends its own: always, so that one SYN a second shows it.
     if (settings->syncookies != 2)
         if (const auto set = tcp_.set_syncookies(2); !set) {
@@ -132,13 +148,6 @@ void SynCookieControl::begin() {
         if (const auto set = tcp_.set_timestamps(2); !set) lacking = set.error().message;
     answers.stamped = lacking.empty();
     answers.window_scale = window_scale_of(settings->receive_max);
-    unsigned mtu = 1500;
-    answers.redirect = false;
-    for (const InterfaceState& interface : kernel_.interfaces())
-        if (const auto facts = read_interface_facts(interface.name)) {
-            mtu = std::min(mtu, facts->mtu);
-            answers.redirect |= facts->driver == "veth";
-        }
     mtu = std::max(mtu, kLeastMtu);
     answers.mss_ipv4 = static_cast<std::uint16_t>(mtu - kIpv4Headers);
     answers.mss_ipv6 = static_cast<std::uint16_t>(mtu - kIpv6Headers);

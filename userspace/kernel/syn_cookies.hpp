@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/clock.hpp"
+#include "kernel/interface_facts.hpp"
 #include "kernel/kernel_enforcer.hpp"
 #include "kernel/tcp_settings.hpp"
 #include "policy/policy.hpp"
@@ -75,6 +76,9 @@ class SynCookieControl {
     Nanos looked_at_ = 0;
     SynCookieState state_;
 };
+
+// Why answers sent from this interface would not reach who asked; empty: they do.
+std::string answers_would_stray(const InterfaceFacts& facts);
 
 // Puts back what TCP was told, if it still is.
 void restore_tcp(const CookieAnswers& answers, const TcpControl& tcp);

@@ -63,6 +63,22 @@ TEST(TcpSettings, WindowScaleIsTheKernels) {
     EXPECT_EQ(window_scale_of(~0ULL), 14U);
 }
 
+TEST(AnswersWouldStray, WhereTagsAreStrippedOffVlans) {
+    const std::string config =
+        "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\n"
+        "eth0.10        | 10  | eth0\nweb            | 20  | eth1\n";
+    InterfaceFacts facts;
+    facts.name = "eth0";
+    facts.vlans = vlans_on("eth0", config);
+    EXPECT_EQ(facts.vlans, std::vector<std::string>{"eth0.10"});
+    EXPECT_EQ(answers_would_stray(facts), "") << "tags are not stripped";
+    facts.offloads["rx-vlan-hw-parse"] = true;
+    EXPECT_NE(answers_would_stray(facts).find("ethtool -K eth0 rxvlan off"), std::string::npos);
+    facts.vlans = vlans_on("eth2", config);
+    EXPECT_EQ(answers_would_stray(facts), "") << "no VLANs on it";
+    EXPECT_TRUE(vlans_on("eth0", "").empty());
+}
+
 class SynCookieControlTest : public testing::Test {
   protected:
     SynCookieControlTest() {
