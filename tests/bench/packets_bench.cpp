@@ -284,7 +284,8 @@ int hold(const std::string& subject, const std::string& interface, unsigned ifin
     const auto counters = created->counters();
     if (!maps || !counters || !initialise_control(*maps, created->clock_program()->get()))
         fail("initialise", EINVAL);
-    const auto attachment = attach_xdp(ifindex, interface, XdpMode::kNative, *maps, counters->get());
+    const auto attachment =
+        attach_xdp(ifindex, interface, XdpMode::kNative, kUsualXdpPriority, *maps, counters->get());
     if (!attachment) {
         std::cerr << attachment.error().message << "\n";
         return 1;

@@ -71,22 +71,31 @@ nothing_attached() { ! sluicectl xdp show | tee /dev/stderr | grep -Eq "^(veth0|
 program_on() { xdp-loader status "$1" | tee /dev/stderr | grep -q "$2"; }
 asks_the_gateway() { client curl -sS -m 20 http://192.0.2.1:8080/index.html | tee /dev/stderr | grep -q hello; }
 up() { sluicectl status; }
+runs_before() {
+    xdp-loader status "$1" | tee /dev/stderr | grep -E "$2|$3" | head -n 1 | grep -q "$2"
+}
+answers_syns() { sluicectl status | tee /dev/stderr | grep -Eq "^cookies +answering"; }
+syns_were_answered() { sluicectl status | tee /dev/stderr | grep -q syn_cookie; }
 
 check before.veth_reaches client ping -c 1 -W 2 192.0.2.1
 check before.virtio_reaches reaches 10.0.2.2
 check other_program.loads xdp-loader load -m native veth0 "$OTHER_PROGRAM"
 check other_program.runs program_on veth0 "$OTHER_PROGRAM_NAME"
 
-sluiced --interface veth0 --interface eth0 --listen 192.0.2.1:8080 --upstream 127.0.0.1:8000 --policy /policy.yaml \
-    >/tmp/sluiced.log 2>&1 &
+sluiced --config /sluiced.yaml >/tmp/sluiced.log 2>&1 &
 daemon=$!
 check daemon.starts eventually 60 up
 check daemon.veth_native_by_dispatcher attached veth0
 check daemon.virtio_native_by_dispatcher attached eth0
 check daemon.beside_the_other_program program_on veth0 "$OTHER_PROGRAM_NAME"
+check daemon.runs_before_the_other_program runs_before veth0 sluice_xdp "$OTHER_PROGRAM_NAME"
 check daemon.packets_pass_on_veth client ping -c 1 -W 2 192.0.2.1
 check daemon.packets_pass_on_virtio reaches 10.0.2.2
-check daemon.requests_reach_the_application asks_the_gateway
+check daemon.answers_syns answers_syns
+for request in first second third; do
+    check daemon.requests_reach_the_application.$request asks_the_gateway
+done
+check daemon.connections_were_made_by_cookie syns_were_answered
 check deny.drops_on_veth is_cut_off client ping -c 1 -W 2 -I 192.0.2.66 192.0.2.1
 
 check ban.is_placed_on_veth sluicectl ban add 192.0.2.2 --for 10m --reason test

@@ -42,6 +42,13 @@ kernel:
   deny: ["192.0.2.66"]
   limits:
     - {name: packets, count: packets, rate: 5000/s, burst: 10000}
+  syn_cookies: always
+"""
+
+CONFIG = b"""interfaces: [veth0, eth0]
+xdp_priority: 10
+policy: /policy.yaml
+gateway: {listen: ["192.0.2.1:8080"], upstream: ["127.0.0.1:8000"]}
 """
 
 
@@ -71,6 +78,7 @@ def make_initramfs(kernel: Kernel, build: Path, tests: str, target: Path) -> Non
     for number, module in enumerate(kernel.with_dependencies(MODULES)):
         ram.add(f"modules/{number:02}-{module.name}", module)
     ram.add("policy.yaml", POLICY)
+    ram.add("sluiced.yaml", CONFIG)
     ram.add("bpf_filter", tests.encode())
     ram.add("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n")
     ram.add("etc/group", b"root:x:0:\n")

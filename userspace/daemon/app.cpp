@@ -264,6 +264,7 @@ Result<> App::open_kernel() {
     BpfEnforcerOptions options;
     options.interfaces = config_.interfaces;
     options.mode = config_.xdp_mode;
+    options.priority = static_cast<unsigned>(config_.xdp_priority);
     auto kernel = open_bpf_enforcer(options);
     if (!kernel) {
         Error error = kernel.error();

@@ -81,6 +81,7 @@ struct Config {
     std::string file;  // where it was read from; empty: flags only
     std::vector<std::string> interfaces;
     XdpMode xdp_mode = XdpMode::kAuto;
+    std::uint64_t xdp_priority = kUsualXdpPriority;
     OnExit on_exit = OnExit::kDetach;
     std::string policy = "/etc/sluice/policy.yaml";
     GatewaySettings gateway;

@@ -151,6 +151,11 @@ const std::vector<Setting>& table() {
          reads_word<XdpMode>(
              [](Config & c) -> auto& { return c.xdp_mode; },
              {{"auto", XdpMode::kAuto}, {"native", XdpMode::kNative}, {"generic", XdpMode::kGeneric}})},
+        {"xdp_priority", "1 to 1000; default 50",
+         "place among other XDP programs beside ours: lower runs first. Taken when the program is attached "
+         "anew",
+         reads_number(
+             [](Config & c) -> auto& { return c.xdp_priority; }, 1, 1000)},
         {"on_exit", "detach | keep; default detach",
          "what a clean stop does with the XDP program; a crash always keeps",
          reads_word<OnExit>([](Config & c) -> auto& { return c.on_exit; },

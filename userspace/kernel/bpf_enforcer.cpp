@@ -108,7 +108,7 @@ class BpfEnforcer final : public KernelEnforcer {
     }
 
     // Adds one interface; what was done goes to the adoption's notes.
-    Result<> attach(const std::string& name, XdpMode mode, bool same_build) {
+    Result<> attach(const std::string& name, XdpMode mode, unsigned priority, bool same_build) {
         const unsigned ifindex = ::if_nametoindex(name.c_str());
         if (ifindex == 0) return system_error("find interface", name, errno);
         for (const AttachedInterface& one : interfaces_)
@@ -142,7 +142,7 @@ class BpfEnforcer final : public KernelEnforcer {
             if (!fresh) return fresh.error();
             counters = std::move(fresh);
         }
-        auto attached = attach_xdp(ifindex, name, mode, tables_->descriptors(), counters->get());
+        auto attached = attach_xdp(ifindex, name, mode, priority, tables_->descriptors(), counters->get());
         if (!attached) return attached.error();
         if (before->ours)
             adoption_.notes.push_back("replaced the program on " + name +
@@ -293,7 +293,8 @@ Result<std::unique_ptr<KernelEnforcer>> open_bpf_enforcer(const BpfEnforcerOptio
     auto enforcer = std::make_unique<BpfEnforcer>(std::move(*pins), std::move(*lock), std::move(*tables),
                                                   std::move(adoption));
     for (const std::string& name : options.interfaces)
-        if (const auto attached = enforcer->attach(name, options.mode, same_build); !attached) {
+        if (const auto attached = enforcer->attach(name, options.mode, options.priority, same_build);
+            !attached) {
             enforcer->undo();
             return attached.error();
         }

@@ -47,6 +47,9 @@ using ReasonCounts = std::array<ReasonCount, kKernelReasons>;
 // --- interfaces
 // -----------------------------------------------------------------------------------------------------
 
+// Among the XDP programs of one interface, lower runs first; this is libxdp's of programs that name none.
+inline constexpr unsigned kUsualXdpPriority = 50;
+
 enum class XdpMode : std::uint8_t { kAuto, kNative, kGeneric };  // kAuto: native, else generic (and says why)
 
 struct InterfaceState {

@@ -59,9 +59,11 @@ Result<XdpObject> fresh_object(const SharedMaps& maps, int counters_fd) {
 }
 
 // 0 or -errno.
-int attach_through_dispatcher(unsigned ifindex, bool generic, XdpObject& object, UniqueFd& program_fd) {
+int attach_through_dispatcher(unsigned ifindex, bool generic, unsigned priority, XdpObject& object,
+                              UniqueFd& program_fd) {
     const Program program = owned<Program>(xdp_program__from_bpf_obj(object.skeleton()->obj, kSection));
     if (!program) return -EINVAL;
+    if (const int error = xdp_program__set_run_prio(program.get(), priority); error != 0) return error;
     const int error = xdp_program__attach(program.get(), static_cast<int>(ifindex),
                                           generic ? XDP_MODE_SKB : XDP_MODE_NATIVE, 0);
     if (error != 0) return error;
@@ -95,7 +97,7 @@ struct Attempt {
 };
 
 // One mode: the dispatcher first, so that other programs can run beside ours, then plainly.
-Result<Attempt> attach_in_mode(unsigned ifindex, bool generic, const AttachedXdp& before,
+Result<Attempt> attach_in_mode(unsigned ifindex, bool generic, unsigned priority, const AttachedXdp& before,
                                const SharedMaps& maps, int counters_fd) {
     Attempt attempt;
     const bool plain_ours = before.ours && !before.dispatcher;
@@ -103,7 +105,7 @@ Result<Attempt> attach_in_mode(unsigned ifindex, bool generic, const AttachedXdp
     if (!plain_ours) {
         auto object = fresh_object(maps, counters_fd);
         if (!object) return object.error();
-        dispatcher_error = attach_through_dispatcher(ifindex, generic, *object, attempt.program);
+        dispatcher_error = attach_through_dispatcher(ifindex, generic, priority, *object, attempt.program);
         if (dispatcher_error == 0) {
             attempt.via = dispatcher_of(ifindex) ? "dispatcher" : "plain";
             if (attempt.via == "plain")
@@ -171,8 +173,8 @@ Result<AttachedXdp> look_at_interface(unsigned ifindex, const std::string& name)
     return attached;
 }
 
-Result<Attachment> attach_xdp(unsigned ifindex, const std::string& name, XdpMode mode, const SharedMaps& maps,
-                              int counters_fd) {
+Result<Attachment> attach_xdp(unsigned ifindex, const std::string& name, XdpMode mode, unsigned priority,
+                              const SharedMaps& maps, int counters_fd) {
     auto before = look_at_interface(ifindex, name);
     if (!before) return before.error();
     if (before->program_id != 0 && !before->ours && !before->dispatcher)
@@ -204,7 +206,7 @@ Result<Attachment> attach_xdp(unsigned ifindex, const std::string& name, XdpMode
 
     int native_error = 0;
     for (const bool generic : modes) {
-        auto attempt = attach_in_mode(ifindex, generic, *before, maps, counters_fd);
+        auto attempt = attach_in_mode(ifindex, generic, priority, *before, maps, counters_fd);
         if (!attempt) return attempt.error();
         if (attempt->error != 0) {
             native_error = attempt->error;

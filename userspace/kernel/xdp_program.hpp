@@ -70,9 +70,9 @@ struct Attachment {
     InterfaceState state;
 };
 // Attaches a new program that shares `maps` and `counters_fd`, in place of an older one of ours without a
-// gap. A foreign program that no dispatcher runs is refused with kConflict.
-Result<Attachment> attach_xdp(unsigned ifindex, const std::string& name, XdpMode mode, const SharedMaps& maps,
-                              int counters_fd);
+// gap. Of the programs in a dispatcher those of lower priority number run first. A foreign program that no dispatcher runs is refused with kConflict.
+Result<Attachment> attach_xdp(unsigned ifindex, const std::string& name, XdpMode mode, unsigned priority,
+                              const SharedMaps& maps, int counters_fd);
 
 // Takes our program off; a dispatcher that runs others goes on. Nothing of ours there is success.
 Result<> detach_xdp_program(unsigned ifindex, const std::string& name);

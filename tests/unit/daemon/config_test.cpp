@@ -21,6 +21,7 @@ TEST(Config, ReadsEverySection) {
     const auto config = parse_config(R"(
 interfaces: [eth0, eth1]
 xdp_mode: native
+xdp_priority: 10
 on_exit: keep
 policy: /etc/p.yaml
 gateway: {listen: ["0.0.0.0:8080"], upstream: ["127.0.0.1:8000", "unix:/run/app.sock"], workers: 2, max_body_bytes: 1000,
@@ -35,6 +36,7 @@ health: {database: "tcp://127.0.0.1:5432", ai_providers: {openai: "https://api.e
     ASSERT_TRUE(config) << config.error().message;
     EXPECT_EQ(config->interfaces, (std::vector<std::string>{"eth0", "eth1"}));
     EXPECT_EQ(config->xdp_mode, XdpMode::kNative);
+    EXPECT_EQ(config->xdp_priority, 10U);
     EXPECT_EQ(config->on_exit, OnExit::kKeep);
     EXPECT_EQ(config->gateway.upstream.size(), 2U);
     EXPECT_EQ(config->gateway.max_body_bytes, 1000U);
