@@ -61,10 +61,10 @@ static __always_inline __u64 sluice_ahead(__u64 word, __u64 now, __u64 depth)
  * Generic cell rate algorithm (ITU-T I.371), exact across CPUs: a charge that is refused changes nothing, and
  * every one that is admitted moves the time by its cost. `seen` is the word as it was found, with its
  * source's tag; depth + cost < 2^63. Under contention the fourth try adds without comparing, and takes back
- * what was over.
+ * what was over. `retries` counts the tries that another CPU won.
  */
 static __always_inline enum sluice_charge sluice_gcra(__u64 *word, __u64 tag, __u64 now, __u64 cost,
-						      __u64 depth)
+						      __u64 depth, __u32 *retries)
 {
 	__u64 seen = *(volatile __u64 *)word;
 
@@ -80,6 +80,7 @@ static __always_inline enum sluice_charge sluice_gcra(__u64 *word, __u64 tag, __
 		if (found == seen)
 			return SLUICE_WITHIN;
 		seen = found;
+		++*retries;
 	}
 	seen = __sync_fetch_and_add(word, cost);
 	if (sluice_ahead(seen, now, depth) + cost <= depth)

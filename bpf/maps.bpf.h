@@ -50,9 +50,9 @@ struct {
 } control SEC(".maps");
 
 /*
- * Hash of the source → a set of arrival times. The program writes, userspace reads. Never full: see
- * sluice_claim(). Mapped to userspace also because only then the kernel aligns it to a page, and each set to
- * its cache line.
+ * Hash of the source → a set of arrival times, each group of ports within its region. The program writes,
+ * userspace reads. Never full: see sluice_claim(). Mapped to userspace also because only then the kernel
+ * aligns it to a page, and each set to its cache line.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -112,7 +112,8 @@ const volatile __u32 sluice_has_cookies = 1;
 /* Now, as the upper bits of a word of each limit. */
 struct sluice_times {
 	__u64 word[SLUICE_LIMITS_MAX];
-	__u64 way; /* see sluice_find() */
+	__u64 way;	 /* see sluice_find() */
+	__u64 newcomers; /* that may still be let in this tick */
 };
 
 struct sluice_clock {
@@ -145,7 +146,7 @@ struct sluice_syn {
 /* The packet stands here and not on the stack also because the verifier then need not follow the rest of the
  * walk once for every shape of packet. */
 struct sluice_scratch {
-	struct sluice_clock clock;
+	struct sluice_clock clock[SLUICE_GROUPS];
 	struct sluice_packet packet;
 	struct sluice_syn syn;
 };
@@ -167,12 +168,12 @@ struct {
 	__type(value, struct sluice_counters);
 } counters SEC(".maps");
 
-/* Sampled sources → packets and drops seen of them. The program counts, userspace halves. The rarest gives
- * way. */
+/* Sampled sources and prefixes → packets, bytes and drops seen of them. The program counts, userspace halves.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, SLUICE_TALKER_SETS);
+	__uint(max_entries, 2 * SLUICE_TALKER_SETS);
 	__type(key, __u32);
 	__type(value, struct sluice_talker_set);
 } talkers SEC(".maps");

@@ -16,7 +16,7 @@
 #endif
 
 #define SLUICE_ABI_MAGIC   0x736c7563u /* "sluc" */
-#define SLUICE_ABI_VERSION 3u
+#define SLUICE_ABI_VERSION 4u
 
 /*
  * Why a packet got its verdict: X(SYMBOL, name, verdict, description). Each packet counts under exactly one
@@ -61,7 +61,8 @@ enum sluice_reason {
 #define SLUICE_FENCES	    256 /* boundaries in a block of a prefix set */
 #define SLUICE_SET_DEPTH    3	/* levels of a prefix set: 256^3 boundaries */
 #define SLUICE_POLICY_SLOTS 2
-#define SLUICE_PORT_WORDS   1024 /* 64 ports each */
+#define SLUICE_PORTS	    65536
+#define SLUICE_GROUPS	    8 /* of ports, each with limits and tables of its own; 0: ports without a group */
 
 /* What a packet counts as: bits, so that a limit's kind is tested with one AND. */
 enum sluice_count {
@@ -73,12 +74,16 @@ enum sluice_count {
 };
 
 enum sluice_policy_flag {
-	SLUICE_POLICY_JUDGE = 1,       /* mode enforce or shadow; clear: off */
-	SLUICE_POLICY_SHADOW = 2,      /* nothing is dropped, what would be counts as SLUICE_SHADOW */
-	SLUICE_POLICY_PORTS = 4,       /* only the ports of the bitmap are judged */
-	SLUICE_POLICY_COOKIES = 16,    /* SYNs may be answered with cookies, while control.cookies says so */
+	SLUICE_POLICY_JUDGE = 1,    /* mode enforce or shadow; clear: off */
+	SLUICE_POLICY_SHADOW = 2,   /* nothing is dropped, what would be counts as SLUICE_SHADOW */
+	SLUICE_POLICY_PORTS = 4,    /* `port_group` says which ports are judged; clear: all are, as group 0 */
+	SLUICE_POLICY_OTHERS = 32,     /* with PORTS: protocols without ports are judged, too, as group 0 */
+	SLUICE_POLICY_COOKIES = 16, /* SYNs may be answered with cookies, while control.cookies says so */
 	SLUICE_POLICY_EXACT_CLOCK = 8, /* a burst is shorter than two ticks of the coarse clock */
 };
+
+#define SLUICE_SCOPE_SOURCE 0
+#define SLUICE_SCOPE_PREFIX 1
 
 enum sluice_family { SLUICE_IPV4, SLUICE_IPV6, SLUICE_FAMILIES };
 
@@ -126,16 +131,20 @@ struct sluice_limit_list {
 struct sluice_policy {
 	__u64 generation;
 	__u32 flags;
-	__u32 ban_after; /* drops in limits[0].limit[SLUICE_BAN_SLOT].depth; 0: the kernel bans no one */
+	__u32 ban_after; /* drops in limit[SLUICE_BAN_SLOT].depth of a group's sources; 0: the kernel bans no
+			    one */
+	__u32 newcomers; /* that each CPU lets into a group's sources in one tick */
+	__u32 reserved;
 	__u64 ban_for_ns;
+	__u64 group_id[SLUICE_GROUPS]; /* what userspace knows each group of ports by; 0: not in use */
 	struct sluice_address source_mask[SLUICE_FAMILIES];
 	struct sluice_address prefix_mask[SLUICE_FAMILIES];
 	__u32 source_length[SLUICE_FAMILIES]; /* as a prefix length, IPv4 0…32 */
 	struct sluice_prefix_set allow[SLUICE_FAMILIES];
 	struct sluice_prefix_set deny[SLUICE_FAMILIES];
 	struct sluice_prefix_set never_ban[SLUICE_FAMILIES]; /* of sources, not of single addresses */
-	struct sluice_limit_list limits[2];		     /* by scope */
-	__u64 port_bits[SLUICE_PORT_WORDS];		     /* one bit a port, if SLUICE_POLICY_PORTS */
+	struct sluice_limit_list limits[SLUICE_GROUPS][2];   /* by scope */
+	__u8 port_group[SLUICE_PORTS]; /* 0: not judged; else the group, counted from 1 */
 };
 
 struct sluice_fences {
@@ -156,6 +165,12 @@ struct sluice_fences {
  */
 struct sluice_set {
 	__u64 entry[SLUICE_WAYS];
+};
+
+/* Where a group's sets stand in a table: its floods evict no one from another's. */
+struct sluice_region {
+	__u32 base;
+	__u32 mask; /* sets, less one */
 };
 
 /* --- bans --- */
@@ -206,10 +221,9 @@ struct sluice_control {
 	__u64 tick_offset_ns; /* the last tick costs no call; CLOCK_MONOTONIC_COARSE in other words */
 	__u32 active;	 /* slot of the policy in force, counted from 1; 0: none yet. Read once per packet */
 	__u32 capturing; /* number of the capture that runs; 0: none */
-	__u32 source_set_mask; /* sets of the source table, less one */
-	__u32 prefix_set_mask;
-	__u32 ban_filter_mask; /* counters of the ban filter, less one */
-	__u32 bans;	       /* entries of the ban map; 0: it is not asked */
+	struct sluice_region regions[SLUICE_GROUPS][2]; /* of the source and the prefix table */
+	__u32 ban_filter_mask;				/* counters of the ban filter, less one */
+	__u32 bans;					/* entries of the ban map; 0: it is not asked */
 	__u8 ban_lengths[SLUICE_FAMILIES]
 			[SLUICE_BAN_LENGTHS]; /* to look bans up by; 0: unused. Written as one __u32 */
 	__u32 cookies;			      /* enum sluice_cookie_flag */
@@ -235,24 +249,34 @@ struct sluice_counters {
 	__u64 events_lost;
 	__u64 bans_refused;
 	__u64 sources_evicted;
-	__u64 syns;	     /* within every limit, whether passed or answered */
-	__u64 sample_period; /* jiffies >> SLUICE_SAMPLE_PERIOD_SHIFT */
-	__u32 sample_left;   /* drop samples this CPU may still send in this period */
-	__u32 talker_in;     /* packets until one is looked at for the list of top sources */
+	__u64 newcomers_skipped; /* charges of sources not yet in the table, let go while the gate was shut */
+	__u64 claims_lost;	 /* charges let go because another CPU took the entry */
+	__u64 charge_retries;	 /* compare-and-swaps that another CPU won */
+	__u64 syns;		 /* within every limit, whether passed or answered */
+	__u64 sample_period;	 /* jiffies >> SLUICE_SAMPLE_PERIOD_SHIFT */
+	__u32 sample_left;	 /* drop samples this CPU may still send in this period */
+	__u32 talker_in;	 /* packets until one is looked at for the list of top sources */
 };
 
 #define SLUICE_SAMPLE_PERIOD_SHIFT 8  /* 256 jiffies: a quarter of a second to 2.6 s, by the kernel's HZ */
 #define SLUICE_SAMPLES_PER_PERIOD  16 /* so 6 to 63 samples a second and CPU */
 
-/* --- top sources --- */
+/* --- top sources and prefixes --- */
 
-#define SLUICE_TALKER_SETS 1024
+#define SLUICE_TALKER_SETS 1024 /* of each scope: sources first, then prefixes */
 #define SLUICE_TALKER_WAYS 4
 
+/*
+ * Counted by Space-Saving (Metwally, Agrawal, El Abbadi 2005) within a set: a newcomer takes over the rarest
+ * entry and its count. So of the samples of one who is listed at least packets - inherited were seen, and at
+ * most `packets`; whoever has more than a quarter of the samples of its set is listed.
+ */
 struct sluice_talker {
 	struct sluice_address source;
 	__u64 packets; /* sampled; 0: the entry is free */
-	__u64 drops;
+	__u64 inherited;
+	__u64 bytes; /* of packets - inherited */
+	__u64 drops; /* likewise */
 };
 
 struct sluice_talker_set {
@@ -281,7 +305,8 @@ struct sluice_event {
 	__u8 scope;	 /* of `limit`: 0 source, 1 prefix */
 	__u8 limit;	 /* slot in the policy's limits of that scope, or SLUICE_LIMIT_NONE */
 	__u8 ban_length; /* prefix length of the ban */
-	__u8 reserved[7];
+	__u8 group;	 /* of ports */
+	__u8 reserved[6];
 };
 
 /* --- captures --- */
@@ -322,14 +347,14 @@ struct sluice_captured {
 SLUICE_ASSERT(sizeof(struct sluice_prefix_set) == 32);
 SLUICE_ASSERT(sizeof(struct sluice_limit) == 32);
 SLUICE_ASSERT(sizeof(struct sluice_limit_list) == 272);
-SLUICE_ASSERT(sizeof(struct sluice_policy) == 9024);
+SLUICE_ASSERT(sizeof(struct sluice_policy) == 70248);
 SLUICE_ASSERT(sizeof(struct sluice_fences) == SLUICE_BLOCK_BYTES);
 SLUICE_ASSERT(sizeof(struct sluice_set) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_ban_key) == 24);
 SLUICE_ASSERT(sizeof(struct sluice_ban) == 88);
-SLUICE_ASSERT(sizeof(struct sluice_control) == 104);
-SLUICE_ASSERT(sizeof(struct sluice_counters) == 304);
-SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 128);
+SLUICE_ASSERT(sizeof(struct sluice_control) == 224);
+SLUICE_ASSERT(sizeof(struct sluice_counters) == 328);
+SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 192);
 SLUICE_ASSERT(sizeof(struct sluice_event) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_capture) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_captured) == 288);

@@ -30,10 +30,11 @@ static __always_inline __u32 sluice_look_at(struct sluice_walk *walk)
 	return sluice_parse_again(walk->ctx, walk->packet, whole_bytes);
 }
 
-/* Whether the policy speaks of this packet at all. */
-static __always_inline int sluice_is_protected(const struct sluice_walk *walk)
+/* Whether the policy speaks of this packet at all; finds its group. */
+static __always_inline int sluice_is_protected(struct sluice_walk *walk)
 {
 	const struct sluice_packet *packet = walk->packet;
+	__u32 group;
 
 	if (packet->keeps_link)
 		return 0;
@@ -43,8 +44,23 @@ static __always_inline int sluice_is_protected(const struct sluice_walk *walk)
 	if (packet->portless || packet->counts & SLUICE_COUNT_ICMP)
 		return 1;
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
-		return 0;
-	return walk->policy->port_bits[packet->destination_port / 64] >> (packet->destination_port & 63) & 1;
+		return !!(walk->policy->flags & SLUICE_POLICY_OTHERS);
+	group = walk->policy->port_group[packet->destination_port];
+	walk->group = (group - 1) & (SLUICE_GROUPS - 1);
+	return group != 0;
+}
+
+static __always_inline __u32 sluice_set_index(const struct sluice_walk *walk, __u32 scope, __u64 hash)
+{
+	const struct sluice_region *region =
+	    &walk->control->regions[walk->group & (SLUICE_GROUPS - 1)][scope];
+
+	return region->base + ((__u32)hash & region->mask);
+}
+
+static __always_inline struct sluice_limit_list *sluice_limits(const struct sluice_walk *walk, __u32 scope)
+{
+	return &walk->policy->limits[walk->group & (SLUICE_GROUPS - 1)][scope];
 }
 
 /*
@@ -57,7 +73,7 @@ static __always_inline void sluice_fetch_set(struct sluice_walk *walk)
 	__u32 index;
 
 	walk->hash = sluice_hash_source(&walk->source, walk->control->hash_key);
-	index = (__u32)walk->hash & walk->control->source_set_mask;
+	index = sluice_set_index(walk, SLUICE_SCOPE_SOURCE, walk->hash);
 	walk->set = bpf_map_lookup_elem(&sources, &index);
 	if (walk->set)
 		(void)*(volatile __u64 *)&walk->set->entry[0];
@@ -78,6 +94,9 @@ static __always_inline void sluice_take_answer(struct sluice_walk *walk, __u32 s
 					       const struct sluice_judgement *judgement)
 {
 	walk->counters->sources_evicted += judgement->evicted;
+	walk->counters->newcomers_skipped += judgement->skipped;
+	walk->counters->claims_lost += judgement->lost;
+	walk->counters->charge_retries += judgement->retries;
 	walk->would = (__u8)judgement->would;
 	if (judgement->limit != SLUICE_LIMIT_NONE) {
 		walk->limit = (__u8)judgement->limit;
@@ -88,7 +107,7 @@ static __always_inline void sluice_take_answer(struct sluice_walk *walk, __u32 s
 static __always_inline __u32 sluice_limit_source(struct sluice_walk *walk)
 {
 	struct sluice_policy *policy = walk->policy;
-	struct sluice_limit_list *limits = &policy->limits[SLUICE_SCOPE_SOURCE];
+	struct sluice_limit_list *limits = sluice_limits(walk, SLUICE_SCOPE_SOURCE);
 	struct sluice_times *now = &walk->clock->now[SLUICE_SCOPE_SOURCE];
 	struct sluice_judgement judgement = sluice_question(walk, walk->hash);
 	__u32 reason;
@@ -114,11 +133,11 @@ static __always_inline __u32 sluice_limit_prefix(struct sluice_walk *walk)
 	    sluice_masked(&walk->packet->source, &policy->prefix_mask[walk->packet->family == SLUICE_IPV6]);
 	struct sluice_judgement judgement =
 	    sluice_question(walk, sluice_hash_source(&prefix, walk->control->hash_key));
-	__u32 index = (__u32)judgement.hash & walk->control->prefix_set_mask;
+	__u32 index = sluice_set_index(walk, SLUICE_SCOPE_PREFIX, judgement.hash);
 	struct sluice_set *set = bpf_map_lookup_elem(&prefixes, &index);
 	__u32 reason;
 
-	reason = sluice_judge_prefix(set, &policy->limits[SLUICE_SCOPE_PREFIX],
+	reason = sluice_judge_prefix(set, sluice_limits(walk, SLUICE_SCOPE_PREFIX),
 				     &walk->clock->now[SLUICE_SCOPE_PREFIX], &judgement);
 	sluice_take_answer(walk, SLUICE_SCOPE_PREFIX, &judgement);
 	return reason;
@@ -154,7 +173,7 @@ static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 	if (!sluice_is_protected(walk))
 		return SLUICE_UNPROTECTED;
 
-	if (policy->limits[SLUICE_SCOPE_SOURCE].used)
+	if (sluice_limits(walk, SLUICE_SCOPE_SOURCE)->used)
 		sluice_fetch_set(walk);
 
 	/* 2. Lists: allow beats everything. */
@@ -169,12 +188,12 @@ static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 		return SLUICE_BANNED;
 
 	/* 4. Limits of the source, then of its prefix. */
-	if (policy->limits[SLUICE_SCOPE_SOURCE].used) {
+	if (sluice_limits(walk, SLUICE_SCOPE_SOURCE)->used) {
 		reason = sluice_limit_source(walk);
 		if (reason != SLUICE_PASSED)
 			return reason;
 	}
-	if (policy->limits[SLUICE_SCOPE_PREFIX].used) {
+	if (sluice_limits(walk, SLUICE_SCOPE_PREFIX)->used) {
 		reason = sluice_limit_prefix(walk);
 		if (reason != SLUICE_PASSED)
 			return reason;
@@ -196,7 +215,7 @@ static __always_inline int sluice_begin(struct sluice_walk *walk, struct xdp_md 
 	own = bpf_map_lookup_elem(&scratch, &first);
 	if (!walk->counters || !walk->control || !own)
 		return 0;
-	walk->clock = &own->clock;
+	walk->own = own;
 	walk->packet = &own->packet;
 	walk->syn = &own->syn;
 	*walk->packet = (struct sluice_packet){};

@@ -5,23 +5,22 @@
 #include "packet.bpf.h"
 #include "prefix_set.bpf.h"
 
-#define SLUICE_SCOPE_SOURCE 0
-#define SLUICE_SCOPE_PREFIX 1
-
 /* One packet on its way through the program. */
 struct sluice_walk {
 	struct xdp_md *ctx;
 	__u32 slot; /* of the policy in force, for `lists` */
 	struct sluice_policy *policy;
 	struct sluice_control *control;
+	struct sluice_scratch *own;
 	struct sluice_counters *counters;
 	struct sluice_packet *packet;
 	struct sluice_syn *syn;
-	struct sluice_clock *clock;   /* set once it is needed */
+	struct sluice_clock *clock;   /* of the group */
 	struct sluice_address source; /* masked to the policy's source prefix */
 	struct sluice_set *set;	      /* of the source, once fetched */
 	__u64 hash;		      /* likewise */
 	__u32 length_bytes;
+	__u8 group;  /* of ports */
 	__u8 scope;  /* of `limit` */
 	__u8 limit;  /* that the packet was over, or SLUICE_LIMIT_NONE */
 	__u8 would;  /* reason of a limit in shadow mode that the packet was over, or SLUICE_PASSED */
@@ -80,8 +79,14 @@ static __always_inline int sluice_in_set(const struct sluice_walk *walk, const s
 /* --- time --- */
 
 static __noinline void sluice_set_clock(struct sluice_clock *clock, const struct sluice_control *control,
-					const struct sluice_policy *policy, __u64 tick)
+					struct sluice_policy *policy, __u32 group, __u64 tick)
 {
+	struct sluice_limit_list *limits = policy->limits[group & (SLUICE_GROUPS - 1)];
+
+	if (clock->tick != tick) {
+		clock->now[SLUICE_SCOPE_SOURCE].newcomers = policy->newcomers;
+		clock->now[SLUICE_SCOPE_PREFIX].newcomers = ~0ull;
+	}
 	clock->tick = tick;
 	clock->generation = policy->generation;
 	clock->now_ns = policy->flags & SLUICE_POLICY_EXACT_CLOCK
@@ -89,19 +94,19 @@ static __noinline void sluice_set_clock(struct sluice_clock *clock, const struct
 			    : tick * control->tick_ns + control->tick_offset_ns;
 	for (__u32 slot = 0; slot < SLUICE_LIMITS_MAX; slot++)
 		for (__u32 scope = 0; scope < 2; scope++)
-			clock->now[scope].word[slot] =
-			    sluice_time(&policy->limits[scope].limit[slot], clock->now_ns);
+			clock->now[scope].word[slot] = sluice_time(&limits[scope].limit[slot], clock->now_ns);
 }
 
 /* The time of the last tick costs no call, and what it is to each limit is reckoned once a tick. */
 static __always_inline void sluice_look_at_clock(struct sluice_walk *walk)
 {
-	const struct sluice_policy *policy = walk->policy;
+	struct sluice_policy *policy = walk->policy;
 	__u64 tick = bpf_jiffies64();
 
+	walk->clock = &walk->own->clock[walk->group & (SLUICE_GROUPS - 1)];
 	if (walk->clock->tick != tick || walk->clock->generation != policy->generation ||
 	    policy->flags & SLUICE_POLICY_EXACT_CLOCK)
-		sluice_set_clock(walk->clock, walk->control, policy, tick);
+		sluice_set_clock(walk->clock, walk->control, policy, walk->group, tick);
 }
 
 /* --- arrival times --- */
@@ -164,10 +169,35 @@ struct sluice_judgement {
 	__u32 counts;
 	__u32 length_bytes;
 	__u32 evicted; /* out: entries taken from sources not yet back at their full allowance */
+	__u32 skipped; /* out: charges let go because the gate was shut */
+	__u32 lost;    /* out: charges let go because another CPU took the entry */
+	__u32 retries; /* out: see sluice_gcra() */
 	__u32 limit;   /* out: slot of the limit that spoke last, or SLUICE_LIMIT_NONE */
 	__u32 would;   /* out: reason of a limit in shadow mode that the packet is over, or SLUICE_PASSED */
-	__u32 reserved;
 };
+
+/*
+ * The gate (after Katran's is_under_flood()): of sources that are not in the table only so many are let in a
+ * tick. While more come than that, most of them forged, the rest go uncharged, and the limits of their prefix
+ * are what judges them; who is in the table keeps its place.
+ */
+__noinline __u32 sluice_let_in(struct sluice_set *set, struct sluice_limit_list *limits,
+			       struct sluice_times *now, __u64 word, struct sluice_judgement *judgement)
+{
+	__u32 claimed;
+
+	if (!now || !judgement)
+		return 0;
+	if (!now->newcomers) {
+		judgement->skipped++;
+		return 0;
+	}
+	now->newcomers--;
+	claimed = sluice_claim(set, limits, now, word);
+	judgement->evicted += claimed == SLUICE_CLAIM_EVICTED;
+	judgement->lost += claimed == SLUICE_CLAIM_LOST;
+	return 0;
+}
 
 /*
  * PASSED, or the reason of the first limit the packet is over. Limits stand from narrow to wide, so what a
@@ -189,12 +219,11 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 		tag = sluice_tag(judgement->hash, limit->salt, slot);
 		entry = sluice_find(set, now, tag);
 		if (entry) {
-			if (sluice_gcra(entry, tag, now->word[slot], cost, limit->depth) == SLUICE_WITHIN)
+			if (sluice_gcra(entry, tag, now->word[slot], cost, limit->depth,
+					&judgement->retries) == SLUICE_WITHIN)
 				continue;
 		} else if (cost <= limit->depth) {
-			if (sluice_claim(set, limits, now, (now->word[slot] + cost) | tag) ==
-			    SLUICE_CLAIM_EVICTED)
-				judgement->evicted++;
+			sluice_let_in(set, limits, now, (now->word[slot] + cost) | tag, judgement);
 			continue;
 		}
 		judgement->limit = slot;

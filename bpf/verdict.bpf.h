@@ -39,6 +39,7 @@ static __noinline void sluice_send_event(struct sluice_walk *walk, __u32 kind, _
 	    .protocol = walk->packet->protocol,
 	    .scope = walk->scope,
 	    .limit = walk->limit,
+	    .group = walk->group,
 	    .ban_length = (__u8)walk->policy->source_length[walk->packet->family == SLUICE_IPV6],
 	};
 	bpf_ringbuf_submit(event, 0);
@@ -61,44 +62,55 @@ static __always_inline void sluice_sample_drop(struct sluice_walk *walk, __u32 r
 }
 
 /*
- * The list of top sources (after HeavyKeeper: a newcomer wears down the rarest before it takes its place).
- * CPUs that replace the same entry at once may leave one address made of two: the list is an estimate,
- * nothing acts on it.
+ * Counts one sample for the list of top sources, or of top prefixes: see struct sluice_talker. CPUs that take
+ * over the same entry at once may leave one address made of two: nothing acts on the list.
  */
-__noinline __u32 sluice_note_talker(struct sluice_address *source, struct sluice_control *own,
-				    struct sluice_counters *counted, __u32 dropped)
+__noinline __u32 sluice_note_talker(struct sluice_address *source, struct sluice_control *own, __u32 scope,
+				    __u32 bytes, __u32 dropped)
 {
 	struct sluice_talker_set *set;
+	struct sluice_talker *rarest;
 	__u64 least = ~0ull;
-	__u32 rarest = 0, index;
+	__u32 way = 0, index;
 
-	if (!source || !own || !counted)
+	if (!source || !own)
 		return 0;
-	counted->talker_in = bpf_get_prandom_u32() & (2 * SLUICE_SAMPLE_EVERY - 1);
 	index = (__u32)sluice_hash_source(source, own->hash_key) & (SLUICE_TALKER_SETS - 1);
+	index += scope ? SLUICE_TALKER_SETS : 0;
 	set = bpf_map_lookup_elem(&talkers, &index);
 	if (!set)
 		return 0;
-	for (__u32 way = 0; way < SLUICE_TALKER_WAYS; way++) {
-		struct sluice_talker *talker = &set->talker[way];
+	for (__u32 i = 0; i < SLUICE_TALKER_WAYS; i++) {
+		struct sluice_talker *talker = &set->talker[i];
 
 		if (talker->packets && talker->source.hi == source->hi && talker->source.lo == source->lo) {
 			__sync_fetch_and_add(&talker->packets, 1);
+			__sync_fetch_and_add(&talker->bytes, bytes);
 			__sync_fetch_and_add(&talker->drops, dropped);
 			return 0;
 		}
 		if (talker->packets < least) {
 			least = talker->packets;
-			rarest = way;
+			way = i;
 		}
 	}
-	if (least > 1) {
-		__sync_fetch_and_add(&set->talker[rarest & (SLUICE_TALKER_WAYS - 1)].packets, -1);
-		return 0;
-	}
-	set->talker[rarest & (SLUICE_TALKER_WAYS - 1)] =
-	    (struct sluice_talker){.source = *source, .packets = 1, .drops = dropped};
+	rarest = &set->talker[way & (SLUICE_TALKER_WAYS - 1)];
+	*rarest = (struct sluice_talker){
+	    .source = *source, .packets = least + 1, .inherited = least, .bytes = bytes, .drops = dropped};
 	return 0;
+}
+
+static __always_inline void sluice_note_sample(struct sluice_walk *walk, __u32 dropped)
+{
+	struct sluice_address prefix;
+
+	walk->counters->talker_in = bpf_get_prandom_u32() & (2 * SLUICE_SAMPLE_EVERY - 1);
+	sluice_note_talker(&walk->source, walk->control, SLUICE_SCOPE_SOURCE, walk->length_bytes, dropped);
+	if (!walk->policy)
+		return;
+	prefix = sluice_masked(&walk->packet->source,
+			       &walk->policy->prefix_mask[walk->packet->family == SLUICE_IPV6]);
+	sluice_note_talker(&prefix, walk->control, SLUICE_SCOPE_PREFIX, walk->length_bytes, dropped);
 }
 
 static __always_inline int sluice_is_captured(const struct sluice_capture *wanted,
@@ -201,7 +213,7 @@ static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 	if (sluice_drops(reason) || walk->shadow)
 		sluice_sample_drop(walk, example);
 	if (walk->packet->has_source && counters->talker_in-- == 0)
-		sluice_note_talker(&walk->source, walk->control, counters, sluice_drops(reason));
+		sluice_note_sample(walk, (__u32)sluice_drops(reason));
 	if (!sluice_drops(reason))
 		return XDP_PASS;
 	return reason == SLUICE_SYN_COOKIE ? sluice_send_back(walk) : XDP_DROP;

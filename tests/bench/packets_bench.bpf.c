@@ -14,18 +14,19 @@ struct {
 
 /* As sluice_limit_source(), by the last of the limits. */
 static __always_inline __u32 lru_limit_source(struct sluice_walk* walk) {
-    struct sluice_limit_list* limits = &walk->policy->limits[SLUICE_SCOPE_SOURCE];
+    struct sluice_limit_list* limits = sluice_limits(walk, SLUICE_SCOPE_SOURCE);
     __u32 slot = limits->order[(limits->used - 1) & (SLUICE_LIMITS_MAX - 1)] & (SLUICE_LIMITS_MAX - 1);
     const struct sluice_limit* limit = &limits->limit[slot];
     __u64 now = walk->clock->now[SLUICE_SCOPE_SOURCE].word[slot];
     __u64 cost = sluice_cost(limit, 1), fresh = now + cost;
     __u64* word = bpf_map_lookup_elem(&lru, &walk->source);
+    __u32 retries = 0;
 
     if (!word) {
         bpf_map_update_elem(&lru, &walk->source, &fresh, BPF_NOEXIST);
         return SLUICE_PASSED;
     }
-    return sluice_gcra(word, 0, now, cost, limit->depth) == SLUICE_WITHIN ? SLUICE_PASSED : limit->reason;
+    return sluice_gcra(word, 0, now, cost, limit->depth, &retries) == SLUICE_WITHIN ? SLUICE_PASSED : limit->reason;
 }
 
 /* As sluice_judge(). */

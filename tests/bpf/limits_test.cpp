@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "bpf/program_clock.hpp"
 #include "bpf/program_under_test.hpp"
 
 namespace sluice::test {
@@ -359,18 +360,148 @@ TEST_F(Limits, ExplainTellsWhatIsLeft) {
     EXPECT_EQ(explained->reason, "limit_packets");
 }
 
-TEST_F(Limits, TopSourcesAreEstimated) {
+TEST_F(Limits, TopSourcesAreEstimatedWithinTheBoundThatIsSaid) {
     limited({limit(PacketCount::kUdp, 1, kHour, 1)});
     static_cast<void>(program_->run_many(udp_from("192.0.2.1"), 100'000));
     static_cast<void>(program_->run_many(tcp_from("192.0.2.2"), 200'000));
-    const auto top = tables().top(TopBy::kPackets, 5);
+    const auto top = tables().top(TopOf::kSources, TopBy::kPackets, 5);
     ASSERT_EQ(top.size(), 2U);
-    EXPECT_EQ(top[0].source.to_string(), "192.0.2.2");
-    EXPECT_NEAR(static_cast<double>(top[0].packets), 200'000.0, 20'000.0);
+    const auto near = [](std::uint64_t estimate, std::uint64_t truth, std::uint64_t error) {
+        return estimate + error >= truth && estimate <= truth + error;
+    };
+    EXPECT_EQ(top[0].who.to_string(), "192.0.2.2");
+    EXPECT_TRUE(near(top[0].packets, 200'000, top[0].error)) << top[0].packets << " ± " << top[0].error;
+    EXPECT_LT(top[0].error, 10'000U);
+    EXPECT_EQ(top[0].bytes, top[0].packets * tcp_from("192.0.2.2").size());
     EXPECT_EQ(top[0].drops, 0U);
-    const auto drops = tables().top(TopBy::kDrops, 5);
+    const auto drops = tables().top(TopOf::kSources, TopBy::kDrops, 5);
     ASSERT_EQ(drops.size(), 1U);
-    EXPECT_NEAR(static_cast<double>(drops[0].drops), 100'000.0, 10'000.0);
+    EXPECT_EQ(drops[0].who.to_string(), "192.0.2.1");
+    EXPECT_TRUE(near(drops[0].drops, 100'000, drops[0].error)) << drops[0].drops << " ± " << drops[0].error;
+    const auto prefixes = tables().top(TopOf::kPrefixes, TopBy::kPackets, 5);
+    ASSERT_EQ(prefixes.size(), 1U);
+    EXPECT_EQ(prefixes[0].who.to_string(), "192.0.2.0/24");
+    EXPECT_TRUE(near(prefixes[0].packets, 300'000, prefixes[0].error));
+}
+
+// Every source of the flood sends one packet; two others send a hundredth of it each.
+TEST_F(Limits, TopSourcesAreFoundAmongForgedOnes) {
+    limited({limit(PacketCount::kPackets, 1000, kSecond, 1'000'000)});
+    constexpr std::uint32_t kForged = 50'000;
+    for (std::uint32_t i = 0; i < kForged; ++i) {
+        static_cast<void>(
+            program_->run_many(tcp_from("10." + std::to_string(i >> 16) + "." + std::to_string(i >> 8 & 255) +
+                                        "." + std::to_string(i & 255)),
+                               1));
+        if (i % 250 == 0)
+            for (const char* heavy : {"192.0.2.1", "198.51.100.1"})
+                static_cast<void>(program_->run_many(tcp_from(heavy), 10));
+    }
+    const auto top = tables().top(TopOf::kSources, TopBy::kPackets, 2);
+    ASSERT_EQ(top.size(), 2U);
+    for (const TopTalker& talker : top) {
+        EXPECT_TRUE(talker.who.to_string() == "192.0.2.1" || talker.who.to_string() == "198.51.100.1")
+            << talker.who.to_string() << " " << talker.packets;
+        EXPECT_GE(talker.packets + talker.error, 2000U);
+        EXPECT_LE(talker.packets, 2000U + talker.error);
+    }
+}
+
+TEST_F(Limits, PortGroupsHaveLimitsAndBansOfTheirOwn) {
+    const auto to_port = [](std::uint16_t port) {
+        return Ethernet{} / IPv4{.source = "192.0.2.1"} / Udp{.destination = port};
+    };
+    KernelPolicy policy = enforcing();
+    policy.limits = {limit(PacketCount::kPackets, 1, kHour, 3)};
+    policy.ports = {80};
+    policy.port_groups = {{"dns", {53, 853}, {limit(PacketCount::kUdp, 1, kHour, 5)}, 0},
+                          {"game", {27015}, {limit(PacketCount::kPackets, 1, kHour, 7)}, 0},
+                          {"free", {9000}, {}, 0}};
+    apply(policy);
+    EXPECT_EQ(program_->run_many(to_port(53), 4), (Counts{{"passed", 4}}));
+    EXPECT_EQ(program_->run_many(to_port(853), 4), (Counts{{"passed", 1}, {"limit_udp", 3}})) << "one group";
+    EXPECT_EQ(program_->run_many(to_port(27015), 9), (Counts{{"passed", 7}, {"limit_packets", 2}}));
+    EXPECT_EQ(program_->run_many(to_port(80), 9), (Counts{{"passed", 3}, {"limit_packets", 6}}));
+    EXPECT_EQ(program_->run_many(to_port(9000), 50), (Counts{{"passed", 50}}));
+    EXPECT_EQ(program_->run_many(to_port(443), 50), (Counts{{"unprotected", 50}}));
+    const auto explained = tables().explain(*IpAddress::parse("192.0.2.1"));
+    ASSERT_TRUE(explained);
+    ASSERT_EQ(explained->limits.size(), 3U);
+    EXPECT_EQ(explained->limits[1].name, "dns/tested");
+    EXPECT_EQ(explained->limits[1].available, 0U);
+
+    // What was spent stays with the group, whatever its place in the list and its ports.
+    std::swap(policy.port_groups[0], policy.port_groups[2]);
+    policy.port_groups[2].ports = {53};
+    policy.port_groups.push_back({"late", {853}, {limit(PacketCount::kUdp, 1, kHour, 5)}, 0});
+    policy.other_ports = true;
+    apply(policy, {}, 2);
+    EXPECT_EQ(program_->run_many(to_port(53), 1), (Counts{{"limit_udp", 1}}));
+    EXPECT_EQ(program_->run_many(to_port(27015), 1), (Counts{{"limit_packets", 1}}));
+    EXPECT_EQ(program_->run_many(to_port(853), 6), (Counts{{"passed", 5}, {"limit_udp", 1}}));
+    EXPECT_EQ(program_->run_many(to_port(443), 1), (Counts{{"limit_packets", 1}})) << "as port 80";
+
+    // A ban holds for all ports.
+    policy.ban = BanRule{.after = 3, .within = kMinute, .duration = kMinute};
+    apply(policy, {}, 3);
+    EXPECT_EQ(program_->run_many(to_port(53), 5), (Counts{{"limit_udp", 3}, {"banned", 2}}));
+    EXPECT_EQ(program_->run_many(to_port(9000), 5), (Counts{{"banned", 5}}));
+}
+
+class SmallTables : public Limits {
+  protected:
+    TableSizes sizes() const override { return {16, 16, 64}; }
+    static Bytes forged(std::uint32_t i, std::uint16_t port) {
+        return Ethernet{} /
+               IPv4{.source = "10." + std::to_string(i >> 16) + "." + std::to_string(i >> 8 & 255) + "." +
+                              std::to_string(i & 255)} /
+               Udp{.destination = port};
+    }
+};
+
+TEST_F(SmallTables, AFloodOnOneGroupEvictsNobodyFromAnother) {
+    KernelPolicy policy = enforcing();
+    policy.limits = {limit(PacketCount::kPackets, 1, kHour, 10)};
+    policy.port_groups = {{"a", {1000}, policy.limits, 0}, {"b", {2000}, policy.limits, 0}};
+    policy.other_ports = true;
+    policy.newcomers = {1'000'000'000, kSecond};
+    apply(policy);
+    const auto of_source = [](std::uint16_t port) {
+        return Ethernet{} / IPv4{.source = "192.0.2.1"} / Udp{.destination = port};
+    };
+    for (const std::uint16_t port : std::initializer_list<std::uint16_t>{1000, 2000, 80})
+        EXPECT_EQ(program_->run_many(of_source(port), 2), (Counts{{"passed", 2}}));
+    for (std::uint32_t i = 0; i < 2000; ++i)  // each thrice, so that they weigh more than those who sent two
+        static_cast<void>(program_->run_many(forged(i, 1000), 3));
+    EXPECT_GT(program_->statistics().sources_evicted, 1000U);
+    EXPECT_EQ(program_->run_many(of_source(2000), 10), (Counts{{"passed", 8}, {"limit_packets", 2}}));
+    EXPECT_EQ(program_->run_many(of_source(80), 10), (Counts{{"passed", 8}, {"limit_packets", 2}}));
+    EXPECT_EQ(program_->run_many(of_source(1000), 10), (Counts{{"passed", 10}})) << "it was evicted there";
+}
+
+TEST_F(SmallTables, TheGateKeepsThoseWhoAreInAndLeavesTheRestToTheirPrefix) {
+    KernelPolicy policy = enforcing();
+    policy.limits = {limit(PacketCount::kPackets, 1, kHour, 10), limit(PacketCount::kUdp, 1, kHour, 500)};
+    policy.limits[1].per = PacketScope::kPrefix;
+    policy.newcomers = {1, kHour};  // one a tick
+    apply(policy);
+    auto clock = ProgramClock::of(*program_);
+    ASSERT_TRUE(clock) << clock.error().message;
+    ASSERT_TRUE(clock->set(kHour));
+    const Bytes known = Ethernet{} / IPv4{.source = "192.0.2.1"} / Udp{};
+    EXPECT_EQ(program_->run_many(known, 2), (Counts{{"passed", 2}}));
+    std::uint64_t passed = 0, refused = 0;
+    for (std::uint32_t i = 0; i < 2000; ++i) {
+        Counts counts = program_->run_many(forged(i & 255, 80), 1);
+        passed += counts["passed"];
+        refused += counts["limit_prefix"];
+    }
+    EXPECT_EQ(passed, 500U) << "of one /24";
+    EXPECT_EQ(refused, 1500U);
+    EXPECT_EQ(program_->statistics().sources_evicted, 0U);
+    // Real ticks of this machine pass meanwhile, and each lets one in.
+    EXPECT_GT(program_->statistics().newcomers_skipped, 1000U);
+    EXPECT_EQ(program_->run_many(known, 10), (Counts{{"passed", 8}, {"limit_packets", 2}}));
 }
 
 TEST_F(Limits, AnInvalidPolicyIsRefusedAndTheOldOneStays) {

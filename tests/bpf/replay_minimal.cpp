@@ -49,6 +49,7 @@ void simplest_policies(Replay& replay, model::Scenario& scenario, const Packets&
         kernel([](KernelPolicy& k) { k.deny.prefixes.clear(); });
         kernel([](KernelPolicy& k) { k.ban.reset(); });
         kernel([](KernelPolicy& k) { k.ports.clear(); });
+        kernel([](KernelPolicy& k) { k.port_groups.clear(); });
         attempt([&](model::Scenario& s) { s.policies[p].never_ban.clear(); });
         for (std::size_t i = scenario.policies[p].kernel.limits.size(); i-- != 0;)
             kernel(
@@ -72,15 +73,25 @@ void print(std::ostream& out, const model::Rules& rules) {
         << ", source_prefix " << +rules.source_prefix.ipv4 << " " << +rules.source_prefix.ipv6 << ", prefix "
         << +kernel.prefix.ipv4 << " " << +kernel.prefix.ipv6 << ", ports";
     for (const std::uint16_t port : kernel.ports) out << " " << port;
-    out << "\n";
+    out << (kernel.other_ports ? " others\n" : "\n");
     print(out, kernel.allow.prefixes, "allow");
     print(out, kernel.deny.prefixes, "deny");
     print(out, rules.never_ban, "never banned");
-    for (const PacketLimit& limit : kernel.limits)
-        out << "  {count: " << kCounts[static_cast<int>(limit.count)]
-            << ", per: " << (limit.per == PacketScope::kSource ? "source" : "prefix")
-            << ", rate: " << limit.rate.count << " in " << limit.rate.window << " ns, burst: " << limit.burst
-            << (limit.mode == LimitMode::kShadow ? ", mode: shadow" : "") << "}\n";
+    const auto print_limits = [&](const std::vector<PacketLimit>& limits) {
+        for (const PacketLimit& limit : limits)
+            out << "  {count: " << kCounts[static_cast<int>(limit.count)]
+                << ", per: " << (limit.per == PacketScope::kSource ? "source" : "prefix")
+                << ", rate: " << limit.rate.count << " in " << limit.rate.window
+                << " ns, burst: " << limit.burst << (limit.mode == LimitMode::kShadow ? ", mode: shadow" : "")
+                << "}\n";
+    };
+    print_limits(kernel.limits);
+    for (const PortGroup& group : kernel.port_groups) {
+        out << "  group " << group.name << ":";
+        for (const std::uint16_t port : group.ports) out << " " << port;
+        out << "\n";
+        print_limits(group.limits);
+    }
     if (kernel.ban)
         out << "  ban: after " << kernel.ban->after << " within " << kernel.ban->within << " ns for "
             << kernel.ban->duration << " ns\n";

@@ -95,6 +95,15 @@ Rules some_rules(Random& random, const Scenario& scenario, std::uint64_t most_li
     kernel.deny.prefixes = some_prefixes(random, scenario.sources);
     for (std::uint64_t n = random.below(most_limits + 1); n != 0; --n)
         kernel.limits.push_back(some_limit(random, shortest_burst));
+    // Ports 2 and 3 are free: `ports` names the first two.
+    for (std::size_t i = 2; i < 4 && random.one_in(3); ++i) {
+        PortGroup& group = kernel.port_groups.emplace_back();
+        group.name = i == 2 ? "two" : "three";
+        group.ports = {scenario.ports[i]};
+        for (std::uint64_t n = random.below(most_limits + 1); n != 0; --n)
+            group.limits.push_back(some_limit(random, shortest_burst));
+    }
+    kernel.other_ports = random.one_in(8);
     if (random.one_in(2)) {
         constexpr Nanos kTimes[] = {kMillisecond, 7 * kMillisecond, kSecond, kMinute, kHour};
         kernel.ban = BanRule{
@@ -123,6 +132,7 @@ Scenario make_scenario(std::uint64_t seed, Nanos shortest_burst) {
     for (std::uint64_t i = 0; i < sources; ++i) scenario.sources.push_back(some_address(random));
     for (int i = 0; i < 4; ++i) scenario.ports.push_back(static_cast<std::uint16_t>(random.below(0x10000)));
     if (random.one_in(4)) scenario.ports[0] = random.one_in(2) ? 0 : 65535;
+    if (scenario.ports[2] == scenario.ports[3]) ++scenario.ports[3];
 
     // A policy that follows keeps some of what was before: those limits go on, the new ones start afresh.
     const std::uint64_t most_limits = few ? 7 : 3;
@@ -132,6 +142,12 @@ Scenario make_scenario(std::uint64_t seed, Nanos shortest_burst) {
         const Rules& first = scenario.policies.front();
         next.source_prefix = first.source_prefix;
         next.kernel.prefix = first.kernel.prefix;
+        for (const PortGroup& group : first.kernel.port_groups)
+            if (!random.one_in(3)) {
+                std::erase_if(next.kernel.port_groups,
+                              [&](const PortGroup& g) { return g.name == group.name; });
+                next.kernel.port_groups.insert(next.kernel.port_groups.begin(), group);
+            }
         for (const PacketLimit& limit : first.kernel.limits)
             if (!random.one_in(3) && next.kernel.limits.size() < 6)
                 next.kernel.limits.insert(

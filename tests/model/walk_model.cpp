@@ -76,20 +76,30 @@ void Walk::apply(const Rules& rules) {
     rules_ = rules;
     allow_ = List{rules.kernel.allow.prefixes};
     deny_ = List{rules.kernel.deny.prefixes};
-    ports_ = {rules.kernel.ports.begin(), rules.kernel.ports.end()};
+    ports_.clear();
+    for (const std::uint16_t port : rules.kernel.ports) ports_[port] = "";
     limits_.clear();
     std::map<Identity, Limited> kept;
-    for (const CountWords& kind : kOrder)
-        for (const PacketLimit& limit : rules.kernel.limits) {
-            if (limit.count != kind.count) continue;
-            const SourcePrefix& group =
-                limit.per == PacketScope::kSource ? rules.source_prefix : rules.kernel.prefix;
-            Identity identity{limit.count, limit.per,  limit.rate.count, limit.rate.window,
-                              limit.burst, group.ipv4, group.ipv6,       0};
-            while (kept.contains(identity)) ++std::get<int>(identity);
-            Limited& sources = kept.emplace(identity, std::move(tables_[identity])).first->second;
-            limits_.push_back({limit, Gcra{limit}, &sources});  // nodes of a map stay where they are
-        }
+    const auto take = [&](const std::string& group, const std::vector<PacketLimit>& limits) {
+        for (const CountWords& kind : kOrder)
+            for (const PacketLimit& limit : limits) {
+                if (limit.count != kind.count) continue;
+                const SourcePrefix& by =
+                    limit.per == PacketScope::kSource ? rules.source_prefix : rules.kernel.prefix;
+                Identity identity{
+                    group,   limit.count, limit.per, limit.rate.count, limit.rate.window, limit.burst,
+                    by.ipv4, by.ipv6,     0};
+                while (kept.contains(identity)) ++std::get<int>(identity);
+                Limited& sources = kept.emplace(identity, std::move(tables_[identity])).first->second;
+                limits_.push_back(
+                    {group, limit, Gcra{limit}, &sources});  // nodes of a map stay where they are
+            }
+    };
+    take("", rules.kernel.limits);
+    for (const PortGroup& group : rules.kernel.port_groups) {
+        for (const std::uint16_t port : group.ports) ports_[port] = group.name;
+        take(group.name, group.limits);
+    }
     tables_ = std::move(kept);
     // What a policy comes to allow or to trust is no longer banned.
     std::erase_if(bans_, [&](const auto& ban) {
@@ -126,23 +136,28 @@ std::string_view Walk::reason_of(const Packet& packet, std::uint64_t bytes, Nano
     if (packet.kind == Kind::kNotIp) return "not_ip";
     const bool allowed = packet.source && allow_.contains(*packet.source);
     if (packet.kind == Kind::kMalformed) return allowed ? "allowed" : "malformed";
-    if (!is_protected(packet)) return "unprotected";
+    const auto group = group_of(packet);
+    if (!group) return "unprotected";
     if (allowed) return "allowed";
     if (deny_.contains(*packet.source)) return "denied";
     if (is_banned(*packet.source, now)) return "banned";
-    if (const auto reason = ask(PacketScope::kSource, packet, bytes, now); reason != "passed") {
+    if (const auto reason = ask(PacketScope::kSource, *group, packet, bytes, now); reason != "passed") {
         if (rules_.kernel.ban && rules_.kernel.mode == KernelMode::kEnforce)
-            count_drop(rules_.source_prefix.of(*packet.source), now);
+            count_drop(*group, rules_.source_prefix.of(*packet.source), now);
         return reason;
     }
-    return ask(PacketScope::kPrefix, packet, bytes, now);
+    return ask(PacketScope::kPrefix, *group, packet, bytes, now);
 }
 
-bool Walk::is_protected(const Packet& packet) const {
-    if (packet.neighbour_discovery) return false;
-    if (ports_.empty() || packet.icmp) return true;
-    if (packet.protocol != 6 && packet.protocol != 17) return false;
-    return packet.later_fragment || ports_.contains(packet.destination_port);
+std::optional<std::string> Walk::group_of(const Packet& packet) const {
+    if (packet.neighbour_discovery) return std::nullopt;
+    const KernelPolicy& kernel = rules_.kernel;
+    if (packet.icmp || (kernel.ports.empty() && kernel.port_groups.empty())) return "";
+    if (packet.protocol != 6 && packet.protocol != 17)
+        return kernel.other_ports ? std::optional{""} : std::nullopt;
+    if (packet.later_fragment) return "";
+    if (const auto named = ports_.find(packet.destination_port); named != ports_.end()) return named->second;
+    return kernel.other_ports ? std::optional{""} : std::nullopt;
 }
 
 bool Walk::is_banned(const IpAddress& source, Nanos now) {
@@ -154,9 +169,11 @@ bool Walk::is_banned(const IpAddress& source, Nanos now) {
     return false;
 }
 
-std::string_view Walk::ask(PacketScope scope, const Packet& packet, std::uint64_t bytes, Nanos now) {
+std::string_view Walk::ask(PacketScope scope, const std::string& port_group, const Packet& packet,
+                           std::uint64_t bytes, Nanos now) {
     for (const Limit& limit : limits_) {
-        if (limit.rule.per != scope || !counts(limit.rule.count, packet)) continue;
+        if (limit.rule.per != scope || limit.group != port_group || !counts(limit.rule.count, packet))
+            continue;
         const SourcePrefix& group =
             scope == PacketScope::kSource ? rules_.source_prefix : rules_.kernel.prefix;
         std::uint64_t& arrival = (*limit.sources)[group.of(*packet.source)];
@@ -176,9 +193,9 @@ std::string_view Walk::ask(PacketScope scope, const Packet& packet, std::uint64_
     return "passed";
 }
 
-void Walk::count_drop(const IpPrefix& source, Nanos now) {
+void Walk::count_drop(const std::string& group, const IpPrefix& source, Nanos now) {
     const BanRule& rule = *rules_.kernel.ban;
-    Drops& drops = drops_[{rule.within, rules_.source_prefix.ipv4, rules_.source_prefix.ipv6}][source];
+    Drops& drops = drops_[{group, rule.within, rules_.source_prefix.ipv4, rules_.source_prefix.ipv6}][source];
     // The span is told in 256ths; a finer clock is behind them.
     const std::uint64_t parts_now = Pace{1U << 28, rule.within}.at(now) >> 20;
     if (drops.window_ends <= parts_now) drops = {parts_now + 256, 0};

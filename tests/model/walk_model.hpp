@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
@@ -65,10 +67,11 @@ class Walk {
 
   private:
     using Limited = std::unordered_map<IpPrefix, std::uint64_t>;  // arrival times, in the limit's units
-    // Count, scope, rate, window, burst, grouping, and the how many-th of those that are alike.
-    using Identity = std::tuple<PacketCount, PacketScope, std::uint64_t, Nanos, std::uint64_t, std::uint8_t,
-                                std::uint8_t, int>;
+    // Group of ports, count, scope, rate, window, burst, grouping, and the how many-th of those that are alike.
+    using Identity = std::tuple<std::string, PacketCount, PacketScope, std::uint64_t, Nanos, std::uint64_t,
+                                std::uint8_t, std::uint8_t, int>;
     struct Limit {
+        std::string group;  // of ports; empty: those without one
         PacketLimit rule;
         Gcra gcra;
         Limited* sources;
@@ -91,18 +94,21 @@ class Walk {
     };
 
     std::string_view reason_of(const Packet& packet, std::uint64_t bytes, Nanos now);
-    bool is_protected(const Packet& packet) const;
+    // The group of ports that the packet goes to, empty for none of them; nothing: it is not judged.
+    std::optional<std::string> group_of(const Packet& packet) const;
     bool is_banned(const IpAddress& source, Nanos now);
     // The reason of the first limit of the scope that refuses the packet, or "passed"; sets would_drop_.
-    std::string_view ask(PacketScope scope, const Packet& packet, std::uint64_t bytes, Nanos now);
-    void count_drop(const IpPrefix& source, Nanos now);
+    std::string_view ask(PacketScope scope, const std::string& group, const Packet& packet,
+                         std::uint64_t bytes, Nanos now);
+    void count_drop(const std::string& group, const IpPrefix& source, Nanos now);
 
     Rules rules_;
     List allow_, deny_;
-    std::set<std::uint16_t> ports_;
-    std::vector<Limit> limits_;  // narrow to wide
+    std::map<std::uint16_t, std::string> ports_;  // those named, and their groups
+    std::vector<Limit> limits_;                   // narrow to wide
     std::map<Identity, Limited> tables_;
-    std::map<std::tuple<Nanos, std::uint8_t, std::uint8_t>, std::unordered_map<IpPrefix, Drops>> drops_;
+    std::map<std::tuple<std::string, Nanos, std::uint8_t, std::uint8_t>, std::unordered_map<IpPrefix, Drops>>
+        drops_;
     std::map<IpPrefix, Standing> bans_;
     bool would_drop_ = false;  // a limit in shadow mode would have dropped the packet under judgement
 };

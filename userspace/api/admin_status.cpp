@@ -21,12 +21,21 @@ AdminResponse top(const StatusReport& report, const AdminRequest& request) {
     const std::string_view by = request.query_value("by");
     if (by == "packets")
         query.by = TopQuery::By::kPackets;
+    else if (by == "bytes")
+        query.by = TopQuery::By::kBytes;
     else if (by == "drops")
         query.by = TopQuery::By::kDrops;
     else if (by == "denials")
         query.by = TopQuery::By::kDenials;
     else if (!by.empty() && by != "requests")
-        return invalid("by=" + std::string{by} + "; allowed: packets, drops, requests, denials");
+        return invalid("by=" + std::string{by} + "; allowed: packets, bytes, drops, requests, denials");
+    if (const std::string_view of = request.query_value("of"); of == "prefixes")
+        query.prefixes = true;
+    else if (!of.empty() && of != "sources")
+        return invalid("of=" + std::string{of} + "; allowed: sources, prefixes");
+    if (query.prefixes && (query.by == TopQuery::By::kRequests || query.by == TopQuery::By::kDenials))
+        return invalid(
+            "of=prefixes goes with by=packets, bytes or drops: requests are counted by source and user");
     if (const std::string_view n = request.query_value("n"); !n.empty()) {
         const auto [end, error] = std::from_chars(n.data(), n.data() + n.size(), query.n);
         if (error != std::errc{} || end != n.data() + n.size() || query.n == 0 || query.n > kMostTopRows)

@@ -126,6 +126,9 @@ json StatusReport::status() const {
         status["kernel"] = {{"events_lost", statistics.events_lost},
                             {"bans_refused", statistics.bans_refused},
                             {"sources_evicted", statistics.sources_evicted},
+                            {"newcomers_skipped", statistics.newcomers_skipped},
+                            {"claims_lost", statistics.claims_lost},
+                            {"charge_retries", statistics.charge_retries},
                             {"notes", sources_.kernel->adopted().notes}};
     }
     return status;
@@ -186,15 +189,21 @@ json StatusReport::health() const {
 
 json StatusReport::top(const TopQuery& query) const {
     json rows = json::array();
-    if (query.by == TopQuery::By::kPackets || query.by == TopQuery::By::kDrops) {
+    if (query.by != TopQuery::By::kRequests && query.by != TopQuery::By::kDenials) {
         if (sources_.kernel == nullptr) return rows;
-        const TopBy by = query.by == TopQuery::By::kPackets ? TopBy::kPackets : TopBy::kDrops;
-        for (const TopSource& top : sources_.kernel->top(by, query.n))
-            rows.push_back({{"source", top.source.to_string()},
+        const TopBy by = query.by == TopQuery::By::kPackets ? TopBy::kPackets
+                         : query.by == TopQuery::By::kBytes ? TopBy::kBytes
+                                                            : TopBy::kDrops;
+        const TopOf of = query.prefixes ? TopOf::kPrefixes : TopOf::kSources;
+        for (const TopTalker& top : sources_.kernel->top(of, by, query.n))
+            rows.push_back({{query.prefixes ? "prefix" : "source",
+                             query.prefixes ? top.who.to_string() : top.who.address().to_string()},
                             {"packets", top.packets},
+                            {"bytes", top.bytes},
                             {"drops", top.drops},
                             {"requests", 0},
-                            {"denials", 0}});
+                            {"denials", 0},
+                            {"error", top.error}});
         return rows;
     }
     std::vector<TopRequests::Count> sources;

@@ -41,7 +41,8 @@ struct StatusSources {
 };
 
 struct TopQuery {
-    enum class By { kPackets, kDrops, kRequests, kDenials } by = By::kRequests;
+    enum class By { kPackets, kBytes, kDrops, kRequests, kDenials } by = By::kRequests;
+    bool prefixes = false;  // in place of sources; of what the kernel counts
     std::size_t n = 20;
 };
 

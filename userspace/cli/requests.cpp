@@ -104,7 +104,8 @@ Result<ApiRequest> top_request(const Invocation& invocation) {
     if (invocation.has("-n"))
         if (const auto count = parse_count("-n", invocation.get("-n"), 1, kMostTop); !count)
             return count.error();
-    return ApiRequest{"GET", "/v1/top" + query(invocation, {{"--by", "by"}, {"-n", "n"}}), ""};
+    return ApiRequest{"GET", "/v1/top" + query(invocation, {{"--by", "by"}, {"--of", "of"}, {"-n", "n"}}),
+                      ""};
 }
 
 Result<ApiRequest> explain_request(const Invocation& invocation) {

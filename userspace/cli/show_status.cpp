@@ -147,15 +147,25 @@ void show_status(const Json& answer, const Screen& screen) {
     show_interfaces(array_at(answer, "interfaces"), screen);
 }
 
+// What the kernel counts is estimated from samples, and said with its bound.
 void show_top(const Json& answer, const Screen& screen) {
-    TextTable table{{"WHO", ">PACKETS", ">DROPS", ">REQUESTS", ">DENIALS"}};
-    for (const auto& row : array_at(answer, "")) {
+    const auto rows = array_at(answer, "");
+    const bool packets = !rows.empty() && value_at(rows.front(), "bytes").is_number();
+    TextTable table = packets ? TextTable{{"WHO", ">PACKETS", ">± PACKETS", ">BYTES", ">DROPS"}}
+                              : TextTable{{"WHO", ">REQUESTS", ">DENIALS"}};
+    for (const auto& row : rows) {
         const bool is_user = value_at(row, "user").is_string();
-        table.add({{is_user ? "user " + text_at(row, "user") : text_at(row, "source")},
-                   {text_at(row, "packets")},
-                   {text_at(row, "drops")},
-                   {text_at(row, "requests")},
-                   {text_at(row, "denials")}});
+        const bool is_prefix = value_at(row, "prefix").is_string();
+        const std::string who =
+            is_user ? "user " + text_at(row, "user") : text_at(row, is_prefix ? "prefix" : "source");
+        if (packets)
+            table.add({{who},
+                       {text_at(row, "packets")},
+                       {text_at(row, "error")},
+                       {text_at(row, "bytes")},
+                       {text_at(row, "drops")}});
+        else
+            table.add({{who}, {text_at(row, "requests")}, {text_at(row, "denials")}});
     }
     table.print(screen.out, screen.colours);
 }

@@ -18,6 +18,11 @@ void collect_kernel(const KernelEnforcer& kernel, const SynCookieState& syn_cook
     }
     const KernelStatistics statistics = kernel.statistics();
     samples.add(Metric::kEventsLost, {}, static_cast<double>(statistics.events_lost));
+    samples.add(Metric::kEvictions, {}, static_cast<double>(statistics.sources_evicted));
+    samples.add(Metric::kNewcomersSkipped, {}, static_cast<double>(statistics.newcomers_skipped));
+    samples.add(Metric::kClaimsLost, {}, static_cast<double>(statistics.claims_lost));
+    samples.add(Metric::kChargeRetries, {}, static_cast<double>(statistics.charge_retries));
+    samples.add(Metric::kBansRefused, {}, static_cast<double>(statistics.bans_refused));
     samples.add(Metric::kSyns, {}, static_cast<double>(statistics.syns));
     samples.add(Metric::kSynCookies, {}, syn_cookies.state == "answering" ? 1 : 0);
 }

@@ -67,6 +67,9 @@ class BpfEnforcer final : public KernelEnforcer {
                 sum.events_lost += counters->events_lost;
                 sum.bans_refused += counters->bans_refused;
                 sum.sources_evicted += counters->sources_evicted;
+                sum.newcomers_skipped += counters->newcomers_skipped;
+                sum.claims_lost += counters->claims_lost;
+                sum.charge_retries += counters->charge_retries;
                 sum.syns += counters->syns;
             }
         return sum;
@@ -93,7 +96,9 @@ class BpfEnforcer final : public KernelEnforcer {
         }
         return tables_->tick();
     }
-    std::vector<TopSource> top(TopBy by, std::size_t count) const override { return tables_->top(by, count); }
+    std::vector<TopTalker> top(TopOf of, TopBy by, std::size_t count) const override {
+        return tables_->top(of, by, count);
+    }
     Result<SourceVerdict> explain(const IpAddress& address) const override {
         return tables_->explain(address);
     }

@@ -16,7 +16,9 @@ struct BpfEnforcerOptions {
     XdpMode mode = XdpMode::kAuto;
     unsigned priority = kUsualXdpPriority;  // among the programs of a dispatcher: lower runs first
     // Sizes of what is newly created; adopted maps keep theirs. Rounded up to a power of two.
-    std::uint32_t source_sets = 1U << 17;  // × 64 bytes, 8 arrival times each: 8 MiB hold a million
+    std::uint32_t source_sets =
+        1U
+        << 17;  // × 64 bytes, 8 arrival times each: 8 MiB hold a million; and half as much for groups of ports
     std::uint32_t prefix_sets = 1U << 14;  // × 64 bytes: 1 MiB holds 131,072
     std::uint32_t bans = 1U << 16;         // about 200 bytes each
 };

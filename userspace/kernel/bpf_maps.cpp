@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <vector>
 
+#include "kernel/kernel_plan.hpp"
+
 namespace sluice {
 
 Result<MappedMemory> MappedMemory::of_map(int map_fd, std::size_t bytes, const std::string& name) {
@@ -60,13 +62,17 @@ Result<> initialise_control(const SharedMaps& maps, int clock_program) {
     control.tick_ns = static_cast<std::uint64_t>(coarse_tick());
     if (::getrandom(control.hash_key, sizeof control.hash_key, 0) != sizeof control.hash_key)
         return system_error("draw", "hash key", errno);
-    for (const auto& [name, fd, mask] : {std::tuple{"sources", maps.sources.get(), &control.source_set_mask},
-                                         {"prefixes", maps.prefixes.get(), &control.prefix_set_mask},
-                                         {"ban_filter", maps.ban_filter.get(), &control.ban_filter_mask}}) {
-        const auto shape = shape_of(fd, name);
+    const std::array<std::pair<const char*, int>, 2> tables{
+        {{"sources", maps.sources.get()}, {"prefixes", maps.prefixes.get()}}};
+    for (std::size_t scope = 0; scope < tables.size(); ++scope) {
+        const auto shape = shape_of(tables[scope].second, tables[scope].first);
         if (!shape) return shape.error();
-        *mask = shape->max_entries - 1;
+        for (std::size_t group = 0; group < SLUICE_GROUPS; ++group)
+            control.regions[group][scope] = region_of(shape->max_entries, group);
     }
+    const auto filter = shape_of(maps.ban_filter.get(), "ban_filter");
+    if (!filter) return filter.error();
+    control.ban_filter_mask = filter->max_entries - 1;
     const std::uint32_t first = 0;
     const int error = bpf_map_update_elem(maps.control.get(), &first, &control, BPF_ANY);
     if (error != 0) return system_error("write map", "control", -error);
@@ -106,6 +112,9 @@ Result<sluice_counters> read_counters(int counters_fd) {
         sum.events_lost += one.events_lost;
         sum.bans_refused += one.bans_refused;
         sum.sources_evicted += one.sources_evicted;
+        sum.newcomers_skipped += one.newcomers_skipped;
+        sum.claims_lost += one.claims_lost;
+        sum.charge_retries += one.charge_retries;
         sum.syns += one.syns;
     }
     return sum;

@@ -117,18 +117,24 @@ struct KernelEvent {
 // ---------------------------------------------------------------------------------------------
 
 struct MapUsage {
-    std::string map;  // "bans", "sources", "prefixes", "policies"
+    std::string
+        map;  // "bans", "sources", "prefixes", "policies"; a port group's part of a table: "sources/NAME"
     std::uint64_t entries = 0;
     std::uint64_t capacity = 0;
 };
 
-struct TopSource {
-    IpAddress source;  // the packet's address masked to the source prefix
-    std::uint64_t packets =
-        0;  // estimates: one packet in SLUICE_SAMPLE_EVERY is looked at; decayed by half every
-    std::uint64_t drops = 0;  // minute by tick(). Includes packets dropped.
+// Estimates from one packet in SLUICE_SAMPLE_EVERY, dropped ones included; halved every minute by tick().
+struct TopTalker {
+    IpPrefix who;  // a source or a prefix of sources, as the policy groups them
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t drops = 0;
+    // How many packets the estimate may be off by: too low by what whoever had this place before left in it, and either
+    // way by two standard deviations of the sampling.
+    std::uint64_t error = 0;
 };
-enum class TopBy : std::uint8_t { kPackets, kDrops };
+enum class TopOf : std::uint8_t { kSources, kPrefixes };
+enum class TopBy : std::uint8_t { kPackets, kBytes, kDrops };
 
 struct LimitState {
     std::string name;
@@ -136,9 +142,11 @@ struct LimitState {
     std::uint64_t burst = 0;
     std::uint64_t available = 0;  // how many (packets or bytes) would be admitted at once now: 0…burst
     bool shadow = false;
+    bool every_packet = false;  // counts packets or bytes of any kind
+    std::string_view reason;    // of what it drops
 };
 
-// What the kernel would do with an ordinary packet of this address now.
+// What the kernel would do with an ordinary packet of this address now. With groups of ports: whether any would drop it.
 struct SourceVerdict {
     std::string verdict;      // "pass" or "drop"
     std::string_view reason;  // "allowed", "denied", "banned", "limit_…", "shadow" or "passed"
@@ -149,8 +157,13 @@ struct SourceVerdict {
 struct KernelStatistics {
     std::uint64_t events_lost = 0;   // the ring was full, or userspace too slow
     std::uint64_t bans_refused = 0;  // the kernel wanted to ban, but the ban map was full
-    std::uint64_t sources_evicted =
-        0;                   // table entries taken from a source that was not yet back at its full allowance
+    // Table entries taken from a source that was not yet back at its full allowance.
+    std::uint64_t sources_evicted = 0;
+    // Charges that were let go: of sources not yet in the table while too many came at once (KernelPolicy::newcomers), and
+    // of those whose entry another processor took at that moment.
+    std::uint64_t newcomers_skipped = 0;
+    std::uint64_t claims_lost = 0;
+    std::uint64_t charge_retries = 0;  // compare-and-swaps of an arrival time that another processor won
     std::uint64_t syns = 0;  // TCP connection attempts within every limit, answered with a cookie or passed
 };
 
@@ -229,7 +242,7 @@ class KernelEnforcer {
     // list, looks whether the interfaces still run our program.
     virtual std::vector<Ban> tick() = 0;
 
-    virtual std::vector<TopSource> top(TopBy by, std::size_t count) const = 0;
+    virtual std::vector<TopTalker> top(TopOf of, TopBy by, std::size_t count) const = 0;
     virtual Result<SourceVerdict> explain(const IpAddress& address) const = 0;
 
     // Removes the programs and every pin. After it only the destructor may be called.

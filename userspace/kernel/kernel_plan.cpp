@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <limits>
 #include <optional>
+#include <span>
 
 #include "kernel/abi_convert.hpp"
 #include "kernel/bpf_arithmetic.hpp"
@@ -13,6 +15,10 @@ namespace sluice {
 namespace {
 
 __extension__ using Wide = unsigned __int128;
+
+// The first group's part must not shrink when others come, so theirs stand behind it from the start.
+constexpr std::uint32_t kFirstGroupParts = 16;
+constexpr std::uint32_t kTableParts = kFirstGroupParts + SLUICE_GROUPS - 1;
 
 constexpr Nanos kLongestBurst = 200 * kDay;
 // A frame without VLAN tags at the usual MTU. A smaller burst of bytes would refuse such frames for ever.
@@ -99,29 +105,36 @@ sluice_limit limit_image(const PacketLimit& limit, std::uint64_t salt) {
     return image;
 }
 
-// The slot that the salt had in the generation before, else the first free one.
-std::uint8_t choose_slot(const sluice_limit_list& list, const sluice_limit_list* previous,
-                         const std::vector<std::uint64_t>& wanted, std::uint64_t salt) {
-    const auto held_before = [&](std::size_t slot) -> std::uint64_t {
-        return previous != nullptr ? previous->limit[slot].salt : 0;
-    };
-    std::optional<std::uint8_t> spare;
-    for (std::uint8_t slot = 0; slot < SLUICE_LIMITS_USER; ++slot) {
-        if (list.limit[slot].salt != 0) continue;
-        if (held_before(slot) == salt) return slot;
-        const bool reserved =
-            held_before(slot) != 0 && std::ranges::find(wanted, held_before(slot)) != wanted.end();
+// The slot in which `id` stood in the generation before, else the first free one. `slots` and `previous` hold ids by
+// slot, 0 for a free one; `wanted` are all that need a slot.
+std::size_t choose_slot(std::span<const __u64> slots, std::span<const __u64> previous,
+                        const std::vector<std::uint64_t>& wanted, std::uint64_t id) {
+    std::optional<std::size_t> spare;
+    for (std::size_t slot = 0; slot < slots.size(); ++slot) {
+        if (slots[slot] != 0) continue;
+        const std::uint64_t before = previous[slot];
+        if (before == id) return slot;
+        const bool reserved = before != 0 && std::ranges::find(wanted, before) != wanted.end();
         if (!spare && !reserved) spare = slot;
     }
-    return spare.value_or(0);  // check_kernel_policy() bounds the number of limits, so there is one
+    return spare.value_or(0);  // check_kernel_policy() bounds their number, so there is one
 }
 
-void plan_limits(const KernelPolicy& policy, const KernelPlanContext& context, KernelPlan& plan) {
+std::array<__u64, SLUICE_LIMITS_USER> salts_of(const sluice_limit_list& list) {
+    std::array<__u64, SLUICE_LIMITS_USER> salts{};
+    for (std::size_t slot = 0; slot < salts.size(); ++slot) salts[slot] = list.limit[slot].salt;
+    return salts;
+}
+
+// The limits of one group of ports.
+void plan_limits(const std::vector<PacketLimit>& limits_of_group, const KernelPolicy& policy,
+                 const KernelPlanContext& context, std::size_t group, KernelPlan& plan) {
     sluice_policy& image = plan.policy;
+    const std::string& name = plan.group_names[group];
     for (std::size_t scope = 0; scope < 2; ++scope) {
         const SourcePrefix& grouping = scope == 0 ? context.source_prefix : policy.prefix;
         std::vector<const PacketLimit*> limits;
-        for (const PacketLimit& limit : policy.limits)
+        for (const PacketLimit& limit : limits_of_group)
             if (scope_of(limit) == scope) limits.push_back(&limit);
         std::ranges::stable_sort(limits, {}, [](const PacketLimit* l) { return kind_of(l->count).rank; });
 
@@ -129,39 +142,109 @@ void plan_limits(const KernelPolicy& policy, const KernelPlanContext& context, K
         for (const PacketLimit* limit : limits) {
             std::uint64_t ordinal = 0;  // tells limits apart that differ in nothing but their name
             const auto salt = [&] {
-                return salt_of({scope, kind_of(limit->count).bit, limit->rate.count,
+                return salt_of({image.group_id[group], scope, kind_of(limit->count).bit, limit->rate.count,
                                 static_cast<std::uint64_t>(limit->rate.window), limit->burst, grouping.ipv4,
                                 grouping.ipv6, ordinal});
             };
             while (std::ranges::find(salts, salt()) != salts.end()) ++ordinal;
             salts.push_back(salt());
         }
-        sluice_limit_list& list = image.limits[scope];
-        const sluice_limit_list* previous =
-            context.previous != nullptr ? &context.previous->limits[scope] : nullptr;
+        sluice_limit_list& list = image.limits[group][scope];
+        const auto previous = salts_of(context.previous != nullptr ? context.previous->limits[group][scope]
+                                                                   : sluice_limit_list{});
         for (std::size_t i = 0; i < limits.size(); ++i) {
-            const std::uint8_t slot = choose_slot(list, previous, salts, salts[i]);
+            const std::size_t slot = choose_slot(salts_of(list), previous, salts, salts[i]);
             list.limit[slot] = limit_image(*limits[i], salts[i]);
-            list.order[list.used++] = slot;
-            plan.limit_names[scope][slot] = limits[i]->name;
+            list.order[list.used++] = static_cast<std::uint8_t>(slot);
+            plan.limit_names[group][scope][slot] = (name.empty() ? "" : name + "/") + limits[i]->name;
             if (burst_time(*limits[i]) < 2 * context.coarse_tick) image.flags |= SLUICE_POLICY_EXACT_CLOCK;
         }
     }
 }
 
+std::uint64_t id_of(const PortGroup& group) {
+    std::uint64_t id = 0;
+    for (const char letter : group.name) id = stir(id, static_cast<unsigned char>(letter));
+    return id | 1;
+}
+
+// Which group judges which port, and the limits of each.
+void plan_groups(const KernelPolicy& policy, const KernelPlanContext& context, KernelPlan& plan) {
+    sluice_policy& image = plan.policy;
+    const auto judge = [&image](const std::vector<std::uint16_t>& ports, std::size_t group) {
+        for (const std::uint16_t port : ports) image.port_group[port] = static_cast<std::uint8_t>(group + 1);
+    };
+    plan_limits(policy.limits, policy, context, 0, plan);
+    if (!policy.judges_every_port() || !policy.port_groups.empty()) image.flags |= SLUICE_POLICY_PORTS;
+    if (policy.judges_every_port()) std::ranges::fill(image.port_group, std::uint8_t{1});
+    if (policy.other_ports) image.flags |= SLUICE_POLICY_OTHERS;
+    judge(policy.ports, 0);
+
+    std::vector<std::uint64_t> ids;
+    for (const PortGroup& group : policy.port_groups) ids.push_back(id_of(group));
+    const sluice_policy none{};
+    const sluice_policy& previous = context.previous != nullptr ? *context.previous : none;
+    for (std::size_t i = 0; i < policy.port_groups.size(); ++i) {
+        const PortGroup& group = policy.port_groups[i];
+        const std::size_t slot =
+            1 + choose_slot(std::span<const __u64>{image.group_id}.subspan(1),
+                            std::span<const __u64>{previous.group_id}.subspan(1), ids, ids[i]);
+        image.group_id[slot] = ids[i];
+        plan.group_names[slot] = group.name;
+        judge(group.ports, slot);
+        plan_limits(group.limits, policy, context, slot, plan);
+    }
+}
+
+std::uint32_t newcomers_in_a_tick(const Rate& rate, Nanos tick) {
+    const Wide granted =
+        Wide{rate.count} * static_cast<std::uint64_t>(tick) / static_cast<std::uint64_t>(rate.window);
+    return static_cast<std::uint32_t>(
+        std::clamp(granted, Wide{1}, Wide{std::numeric_limits<std::uint32_t>::max()}));
+}
+
 void plan_ban(const KernelPolicy& policy, const KernelPlanContext& context, sluice_policy& image) {
     if (!policy.ban) return;
     const auto within = static_cast<std::uint64_t>(policy.ban->within);
-    sluice_limit& counter = image.limits[0].limit[SLUICE_BAN_SLOT];
+    sluice_limit counter{};
     counter.salt = salt_of({0xba, within, context.source_prefix.ipv4, context.source_prefix.ipv6});
     set_pace(counter, kDropSpan, policy.ban->within);
     counter.depth = kDropSpan << SLUICE_TAG_BITS;
     counter.scale = scale_of(counter.depth);
+    for (auto& group : image.limits) group[0].limit[SLUICE_BAN_SLOT] = counter;
     image.ban_after = static_cast<std::uint32_t>(policy.ban->after);
     image.ban_for_ns = static_cast<std::uint64_t>(policy.ban->duration);
 }
 
+// `problem` takes a path and what is wrong there.
+void check_limit(const PacketLimit& limit, const std::string& path,
+                 const std::function<void(std::string, std::string)>& problem) {
+    if (limit.rate.count == 0 || limit.rate.window <= 0)
+        return problem(path + ".rate", "must be at least 1 in a positive time");
+    if (limit.rate.count / 256 > static_cast<std::uint64_t>(limit.rate.window))
+        problem(path + ".rate", "is above 256 a nanosecond, the finest the kernel can tell");
+    if (limit.burst == 0)
+        problem(path + ".burst", "must be at least 1");
+    else if (limit.count == PacketCount::kBytes && limit.burst < kFrameBytes)
+        problem(path + ".burst", "is " + std::to_string(limit.burst) + " bytes: less than one frame of " +
+                                     std::to_string(kFrameBytes) + " would never let such a frame pass");
+    else if (limit.burst > kMaxBurst)
+        problem(path + ".burst", "must be at most " + std::to_string(kMaxBurst));
+    else if (burst_time(limit) > kLongestBurst)
+        problem(path + ".burst", "takes more than 200 days to refill at this rate");
+}
+
 }  // namespace
+
+sluice_region region_of(std::uint32_t entries, std::size_t group) {
+    const std::uint32_t part = entries / kTableParts;
+    if (group == 0) return {0, kFirstGroupParts * part - 1};
+    return {(kFirstGroupParts + static_cast<std::uint32_t>(group) - 1) * part, part - 1};
+}
+
+std::uint32_t table_entries(std::uint32_t sets) {
+    return std::bit_ceil(std::max(sets, kFirstGroupParts)) / kFirstGroupParts * kTableParts;
+}
 
 std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
                                                    const SourcePrefix& source_prefix) {
@@ -169,29 +252,24 @@ std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
     const auto problem = [&](std::string path, std::string message) {
         problems.push_back({std::move(path), std::move(message)});
     };
-    std::array<std::size_t, 2> used{};
-    for (std::size_t i = 0; i < policy.limits.size(); ++i) {
-        const PacketLimit& limit = policy.limits[i];
-        const std::string path = "kernel.limits[" + std::to_string(i) + "]";
-        if (++used[scope_of(limit)] == SLUICE_LIMITS_USER + 1)
-            problem(path, "is one too many: the kernel holds " + std::to_string(SLUICE_LIMITS_USER) +
-                              " limits per " + (scope_of(limit) == 0 ? "source" : "prefix"));
-        if (limit.rate.count == 0 || limit.rate.window <= 0) {
-            problem(path + ".rate", "must be at least 1 in a positive time");
-            continue;
+    const auto check_limits = [&](const std::vector<PacketLimit>& limits, const std::string& list) {
+        std::array<std::size_t, 2> used{};
+        for (std::size_t i = 0; i < limits.size(); ++i) {
+            const PacketLimit& limit = limits[i];
+            const std::string path = list + "[" + std::to_string(i) + "]";
+            if (++used[scope_of(limit)] == SLUICE_LIMITS_USER + 1)
+                problem(path, "is one too many: the kernel holds " + std::to_string(SLUICE_LIMITS_USER) +
+                                  " limits per " + (scope_of(limit) == 0 ? "source" : "prefix"));
+            check_limit(limit, path, problem);
         }
-        if (limit.rate.count / 256 > static_cast<std::uint64_t>(limit.rate.window))
-            problem(path + ".rate", "is above 256 a nanosecond, the finest the kernel can tell");
-        if (limit.burst == 0)
-            problem(path + ".burst", "must be at least 1");
-        else if (limit.count == PacketCount::kBytes && limit.burst < kFrameBytes)
-            problem(path + ".burst", "is " + std::to_string(limit.burst) + " bytes: less than one frame of " +
-                                         std::to_string(kFrameBytes) + " would never let such a frame pass");
-        else if (limit.burst > kMaxBurst)
-            problem(path + ".burst", "must be at most " + std::to_string(kMaxBurst));
-        else if (burst_time(limit) > kLongestBurst)
-            problem(path + ".burst", "takes more than 200 days to refill at this rate");
-    }
+    };
+    check_limits(policy.limits, "kernel.limits");
+    for (const PortGroup& group : policy.port_groups)
+        check_limits(group.limits, "kernel.ports[" + group.name + "].limits");
+    if (policy.port_groups.size() >= SLUICE_GROUPS)
+        problem("kernel.ports", "holds more than " + std::to_string(SLUICE_GROUPS - 1) + " groups");
+    if (policy.newcomers.count == 0 || policy.newcomers.window <= 0)
+        problem("kernel.newcomers", "must be at least 1 in a positive time");
     if (policy.ban) {
         if (policy.ban->after == 0 || policy.ban->after > kMostDrops)
             problem("kernel.ban.after", "must be 1 to " + std::to_string(kMostDrops));
@@ -217,15 +295,14 @@ KernelPlan make_kernel_plan(const KernelPolicy& policy, const KernelPlanContext&
     if (policy.mode != KernelMode::kOff) image.flags |= SLUICE_POLICY_JUDGE;
     if (policy.mode == KernelMode::kShadow) image.flags |= SLUICE_POLICY_SHADOW;
     if (policy.syn_cookies != SynCookies::kOff) image.flags |= SLUICE_POLICY_COOKIES;
-    if (!policy.ports.empty()) image.flags |= SLUICE_POLICY_PORTS;
-    for (const std::uint16_t port : policy.ports) image.port_bits[port / 64] |= 1ULL << (port % 64);
+    image.newcomers = newcomers_in_a_tick(policy.newcomers, context.coarse_tick);
     for (const bool ipv4 : {true, false}) {
         const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
         image.source_length[family] = ipv4 ? context.source_prefix.ipv4 : context.source_prefix.ipv6;
         image.source_mask[family] = mask_of(ipv4, image.source_length[family]);
         image.prefix_mask[family] = mask_of(ipv4, ipv4 ? policy.prefix.ipv4 : policy.prefix.ipv6);
     }
-    plan_limits(policy, context, plan);
+    plan_groups(policy, context, plan);
     plan_ban(policy, context, image);
 
     // A ban falls on a whole source, so what must not be banned is every source that holds such an address.

@@ -27,8 +27,10 @@ std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
 struct KernelPlan {
     sluice_policy policy{};
     std::vector<sluice_fences> blocks;  // of the policy's prefix sets
-    // Names of the policy's limits by scope and slot; empty: the slot is free.
-    std::array<std::array<std::string, SLUICE_LIMITS_MAX>, 2> limit_names;
+    // Names of the policy's limits by group, scope and slot, those of a group as "group/limit"; empty: the slot is free.
+    std::array<std::array<std::array<std::string, SLUICE_LIMITS_MAX>, 2>, SLUICE_GROUPS> limit_names;
+    // Names of the groups of ports; empty: not in use, or the first, of all ports without a group.
+    std::array<std::string, SLUICE_GROUPS> group_names;
 };
 
 struct KernelPlanContext {
@@ -36,10 +38,15 @@ struct KernelPlanContext {
     std::vector<IpPrefix> never_ban;  // sources that overlap these are never banned by the program
     std::uint64_t generation = 0;
     Nanos coarse_tick = 4 * kMillisecond;  // resolution of CLOCK_MONOTONIC_COARSE
-    // The generation before, or null: limits that stay the same keep their slots, and with them their arrival
+    // The generation before, or null: limits and groups that stay the same keep their slots, and with them their arrival
     // times.
     const sluice_policy* previous = nullptr;
 };
+
+// Where the sets of a group stand in a table of so many entries: the first group has 16 parts of 23, the others one each.
+// A table made for 2^n sets of the first group has table_entries(2^n).
+sluice_region region_of(std::uint32_t entries, std::size_t group);
+std::uint32_t table_entries(std::uint32_t sets);
 
 // Name and mode may change without a limit becoming another one; scope, count, rate, burst and grouping may
 // not.

@@ -219,7 +219,7 @@ std::string KernelTables::limit_name(const sluice_event& event) const {
     if (event.limit >= SLUICE_LIMITS_MAX || event.scope > 1) return {};
     for (const auto* plan : {&plan_, &previous_})
         if (plan->has_value() && (*plan)->policy.generation == event.generation)
-            return (*plan)->limit_names[event.scope][event.limit];
+            return (*plan)->limit_names[event.group % SLUICE_GROUPS][event.scope][event.limit];
     return {};
 }
 
@@ -244,22 +244,30 @@ KernelEvent KernelTables::to_event(const sluice_event& event) const {
 
 std::vector<MapUsage> KernelTables::maps() const {
     const Nanos now = monotonic_now();
-    const sluice_limit_list none{};
-    const auto table = [&](const char* name, const MappedMemory& memory, std::size_t scope) {
-        const sluice_limit_list& limits = standing_ ? standing_->limits[scope] : none;
-        return MapUsage{name, count_entries(memory, limits, now, kCountEvery),
-                        memory.as<sluice_set>().size() * SLUICE_WAYS};
-    };
-    return {
-        {"bans", bans_.entries(), bans_.capacity()},
-        table("sources", sources_, 0),
-        table("prefixes", prefixes_, 1),
-        {"policies", generation_ != 0 ? 1U : 0U, SLUICE_POLICY_SLOTS},
-    };
+    const sluice_control& control = control_.as<sluice_control>().front();
+    std::vector<MapUsage> usages{{"bans", bans_.entries(), bans_.capacity()},
+                                 {"policies", generation_ != 0 ? 1U : 0U, SLUICE_POLICY_SLOTS}};
+    for (std::size_t group = 0; group < SLUICE_GROUPS; ++group) {
+        const std::string name = plan_ ? plan_->group_names[group] : "";
+        if (group != 0 && name.empty()) continue;
+        for (const std::size_t scope : {SLUICE_SCOPE_SOURCE, SLUICE_SCOPE_PREFIX}) {
+            const sluice_region& region = control.regions[group][scope];
+            const std::size_t size = std::size_t{region.mask} + 1;
+            const MappedMemory& table = scope == SLUICE_SCOPE_SOURCE ? sources_ : prefixes_;
+            const auto sets = table.as<sluice_set>().subspan(region.base, size);
+            const std::uint64_t entries = standing_ ? count_entries(sets, standing_->limits[group][scope],
+                                                                    now, std::min(kCountEvery, size))
+                                                    : 0;
+            usages.push_back(
+                {(scope == SLUICE_SCOPE_SOURCE ? "sources" : "prefixes") + (name.empty() ? "" : "/" + name),
+                 entries, size * SLUICE_WAYS});
+        }
+    }
+    return usages;
 }
 
-std::vector<TopSource> KernelTables::top(TopBy by, std::size_t count) const {
-    return read_top(talkers_, by, count);
+std::vector<TopTalker> KernelTables::top(TopOf of, TopBy by, std::size_t count) const {
+    return standing_ ? read_top(talkers_, *standing_, of, by, count) : std::vector<TopTalker>{};
 }
 
 Result<SourceVerdict> KernelTables::explain(const IpAddress& address) const {
@@ -287,19 +295,14 @@ Result<SourceVerdict> KernelTables::explain(const IpAddress& address) const {
     } else {
         // Limits that count every packet speak for an ordinary one; the others are listed with what is left
         // of them.
-        const sluice_policy& policy = plan_->policy;
-        std::size_t index = 0;
-        for (const sluice_limit_list& list : policy.limits)
-            for (std::uint32_t i = 0; i < list.used; ++i, ++index) {
-                const sluice_limit& limit = list.limit[list.order[i]];
-                const bool every = (limit.count & (SLUICE_COUNT_PACKETS | SLUICE_COUNT_BYTES)) != 0;
-                if (!every || result.limits[index].available > 0) continue;
-                if (limit.shadow == 0) {
-                    drop(kernel_reasons()[limit.reason].name);
-                    return result;
-                }
-                result.reason = "shadow";
+        for (const LimitState& limit : result.limits) {
+            if (!limit.every_packet || limit.available > 0) continue;
+            if (!limit.shadow) {
+                drop(limit.reason);
+                return result;
             }
+            result.reason = "shadow";
+        }
     }
     return result;
 }

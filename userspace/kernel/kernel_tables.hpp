@@ -47,7 +47,7 @@ class KernelTables {
     PacketCapture& capture() { return *capture_; }
 
     std::vector<MapUsage> maps() const;
-    std::vector<TopSource> top(TopBy by, std::size_t count) const;
+    std::vector<TopTalker> top(TopOf of, TopBy by, std::size_t count) const;
     Result<SourceVerdict> explain(const IpAddress& address) const;
 
     const SharedMaps& descriptors() const { return maps_; }

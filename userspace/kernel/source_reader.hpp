@@ -1,6 +1,7 @@
 // What the source tables say of an address, read with the program's own arithmetic.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -12,18 +13,20 @@
 
 namespace sluice {
 
-// Every limit that an address is counted for, source limits first, each in the order the program asks them.
+// Every limit that an address is counted for, group by group, source limits first, each in the order the program asks
+// them.
 // now: CLOCK_MONOTONIC.
 Result<std::vector<LimitState>> read_limits(const SharedMaps& maps, const sluice_control& control,
                                             const KernelPlan& plan, const IpAddress& address, Nanos now);
 
-// How many entries of a table hold a source that is not back at its full allowance, estimated from one set in
-// `every`; max_entries × SLUICE_WAYS is the capacity.
-std::uint64_t count_entries(const MappedMemory& table, const sluice_limit_list& limits, Nanos now,
+// How many entries of these sets hold a source that is not back at its full allowance, estimated from one set in
+// `every`.
+std::uint64_t count_entries(std::span<sluice_set> sets, const sluice_limit_list& limits, Nanos now,
                             std::size_t every);
 
-// The busiest sources of the talker table.
-std::vector<TopSource> read_top(const MappedMemory& talkers, TopBy by, std::size_t count);
+// The busiest sources or prefixes of the talker table; the policy tells how long they are.
+std::vector<TopTalker> read_top(const MappedMemory& talkers, const sluice_policy& policy, TopOf of, TopBy by,
+                                std::size_t count);
 // Halves every count, so that the list speaks of the recent past.
 void decay_top(const MappedMemory& talkers);
 

@@ -1,4 +1,5 @@
 #include "kernel/xdp_program.hpp"
+#include "kernel/kernel_plan.hpp"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -87,8 +88,8 @@ Result<XdpObject> XdpObject::open(const SharedMaps& shared, int counters_fd, con
     if (skeleton == nullptr) return system_error("open", "BPF object", errno);
 
     skeleton->rodata->sluice_has_cookies = kernel_makes_cookies();
-    bpf_map__set_max_entries(skeleton->maps.sources, std::bit_ceil(sizes.source_sets));
-    bpf_map__set_max_entries(skeleton->maps.prefixes, std::bit_ceil(sizes.prefix_sets));
+    bpf_map__set_max_entries(skeleton->maps.sources, table_entries(sizes.source_sets));
+    bpf_map__set_max_entries(skeleton->maps.prefixes, table_entries(sizes.prefix_sets));
     bpf_map__set_max_entries(skeleton->maps.bans, std::bit_ceil(sizes.bans));
     bpf_map__set_max_entries(skeleton->maps.ban_filter, 2 * std::bit_ceil(sizes.bans));
     for (const SharedMaps::Named& named : SharedMaps::all()) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <set>
 #include <unordered_map>
 
 #include "policy/check_rules.hpp"
@@ -107,32 +108,58 @@ void RuleChecker::check_lists(const Policy& policy) {
         warning("$.kernel.deny", "denies trusted proxies, and with them everyone behind: " + first_few(cut));
 }
 
-void RuleChecker::check_kernel(const Policy& policy) {
-    const KernelPolicy& kernel = policy.kernel;
-    check_names(kernel.limits, "$.kernel.limits", kMaxKernelLimits);
-    if (kernel.ports.size() > kMaxPorts)
-        error("$.kernel.ports", std::to_string(kernel.ports.size()) + " ports",
-              "at most " + std::to_string(kMaxPorts));
+void RuleChecker::check_packet_limits(const std::vector<PacketLimit>& limits, const std::string& path,
+                                      const Policy& policy) {
+    check_names(limits, path, kMaxKernelLimits);
     std::size_t per_prefix = 0;
-    for (std::size_t i = 0; i < kernel.limits.size(); ++i) {
-        const PacketLimit& limit = kernel.limits[i];
-        const std::string path = "$.kernel.limits[" + std::to_string(i) + "]";
-        check_packet_limit(limit, path);
-        per_prefix += limit.per == PacketScope::kPrefix ? 1 : 0;
+    for (std::size_t i = 0; i < limits.size(); ++i) {
+        check_packet_limit(limits[i], path + "[" + std::to_string(i) + "]");
+        per_prefix += limits[i].per == PacketScope::kPrefix ? 1 : 0;
     }
-    const std::size_t per_source = kernel.limits.size() - per_prefix;
+    const std::size_t per_source = limits.size() - per_prefix;
     if (std::max(per_source, per_prefix) > kMaxKernelLimitsPerScope)
         error(
-            "$.kernel.limits",
+            path,
             std::to_string(per_source) + " limits per source, " + std::to_string(per_prefix) + " per prefix",
             "at most " + std::to_string(kMaxKernelLimitsPerScope) + " of each");
+    const SourcePrefix& prefix = policy.kernel.prefix;
     if (per_prefix > 0 &&
-        (kernel.prefix.ipv4 > policy.source_prefix.ipv4 || kernel.prefix.ipv6 > policy.source_prefix.ipv6))
+        (prefix.ipv4 > policy.source_prefix.ipv4 || prefix.ipv6 > policy.source_prefix.ipv6))
         error("$.kernel.prefix", "is longer than source_prefix: a prefix must hold whole sources",
               "at most /" + std::to_string(policy.source_prefix.ipv4) + " and /" +
                   std::to_string(policy.source_prefix.ipv6));
-    if (kernel.ban && kernel.limits.empty())
-        warning("$.kernel.ban", "never happens: there are no kernel limits to exceed");
+}
+
+void RuleChecker::check_ports(const std::vector<std::uint16_t>& ports, const std::string& path) {
+    if (ports.size() > kMaxPorts)
+        error(path, std::to_string(ports.size()) + " ports", "at most " + std::to_string(kMaxPorts));
+}
+
+void RuleChecker::check_kernel(const Policy& policy) {
+    const KernelPolicy& kernel = policy.kernel;
+    check_packet_limits(kernel.limits, "$.kernel.limits", policy);
+    check_ports(kernel.ports, "$.kernel.ports");
+    bool limits = !kernel.limits.empty();
+    if (kernel.port_groups.size() > kMaxPortGroups)
+        error("$.kernel.ports", std::to_string(kernel.port_groups.size()) + " groups",
+              "at most " + std::to_string(kMaxPortGroups));
+    std::set<std::string_view> names;
+    for (const PortGroup& group : kernel.port_groups) {
+        const std::string path = "$.kernel.ports[" + std::to_string(group.item) + "]";
+        check_name(group.name, path + ".name");
+        if (!names.insert(group.name).second)
+            error(path, "two groups have the name " + in_quotes(group.name), "each name once");
+        check_ports(group.ports, path + ".ports");
+        check_packet_limits(group.limits, path + ".limits", policy);
+        limits |= !group.limits.empty();
+    }
+    const Rate& newcomers = kernel.newcomers;
+    if (newcomers.count == 0 || newcomers.count > kMaxPacketRateCount || newcomers.window <= 0 ||
+        newcomers.window > kMaxPacketWindow)
+        error("$.kernel.newcomers", to_string(newcomers) + " is out of range",
+              "1 to " + std::to_string(kMaxPacketRateCount) + " in at most " +
+                  format_duration(kMaxPacketWindow));
+    if (kernel.ban && !limits) warning("$.kernel.ban", "never happens: there are no kernel limits to exceed");
     check_lists(policy);
 }
 

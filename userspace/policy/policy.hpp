@@ -2,6 +2,7 @@
 // once loaded; shared between threads as shared_ptr<const Policy>. Knows no file, no socket and no map.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -71,15 +72,35 @@ struct PrefixList {
     bool operator==(const PrefixList&) const = default;
 };
 
+// Ports with limits of their own, in place of KernelPolicy::limits, and with a part of the tables that floods of other
+// ports don't touch.
+struct PortGroup {
+    std::string name;
+    std::vector<std::uint16_t> ports;  // each in at most one group
+    std::vector<PacketLimit> limits;
+    std::size_t item = 0;  // where it stands in the file's `ports`
+
+    bool operator==(const PortGroup& other) const {
+        return name == other.name && ports == other.ports && limits == other.limits;
+    }
+};
+
 struct KernelPolicy {
     KernelMode mode = KernelMode::kOff;  // a policy without a kernel section
-    std::vector<std::uint16_t> ports;    // destination ports judged; empty: all
+    std::vector<std::uint16_t> ports;    // destination ports judged by `limits`
+    std::vector<PortGroup> port_groups;  // at most kMaxPortGroups
+    bool other_ports = false;            // every port that is named nowhere is judged by `limits`, too
     PrefixList allow;
     PrefixList deny;
     SourcePrefix prefix{24, 48};  // what `per: prefix` groups by
     std::vector<PacketLimit> limits;
+    Rate newcomers{125'000,
+                   kSecond};  // sources let into a table of limits anew, for each processor and port group
     SynCookies syn_cookies = SynCookies::kOff;
     std::optional<BanRule> ban;
+
+    // Without a word of ports all are judged.
+    bool judges_every_port() const { return other_ports || (ports.empty() && port_groups.empty()); }
 
     bool operator==(const KernelPolicy&) const = default;
 };

@@ -40,20 +40,30 @@ Json json_of(const BanRule& rule) {
             {"for", format_duration(rule.duration)}};
 }
 
+Json json_of(const std::vector<PacketLimit>& limits) {
+    Json json = Json::array();
+    for (const PacketLimit& limit : limits)
+        json.push_back({{"name", limit.name},
+                        {"count", to_string(limit.count)},
+                        {"per", to_string(limit.per)},
+                        {"rate", to_string(limit.rate)},
+                        {"burst", limit.burst},
+                        {"mode", to_string(limit.mode)}});
+    return json;
+}
+
 Json json_of(const KernelPolicy& kernel) {
     Json json{{"mode", to_string(kernel.mode)}};
     if (!kernel.ports.empty()) json["ports"] = kernel.ports;
+    if (kernel.other_ports) json["ports"].push_back(kOtherPorts);
+    for (const PortGroup& group : kernel.port_groups)
+        json["port_groups"].push_back(
+            {{"name", group.name}, {"ports", group.ports}, {"limits", json_of(group.limits)}});
     json["allow"] = json_of(kernel.allow);
     json["deny"] = json_of(kernel.deny);
     json["prefix"] = json_of(kernel.prefix);
-    json["limits"] = Json::array();
-    for (const PacketLimit& limit : kernel.limits)
-        json["limits"].push_back({{"name", limit.name},
-                                  {"count", to_string(limit.count)},
-                                  {"per", to_string(limit.per)},
-                                  {"rate", to_string(limit.rate)},
-                                  {"burst", limit.burst},
-                                  {"mode", to_string(limit.mode)}});
+    json["limits"] = json_of(kernel.limits);
+    json["newcomers"] = to_string(kernel.newcomers);
     json["syn_cookies"] = to_string(kernel.syn_cookies);
     if (kernel.ban) json["ban"] = json_of(*kernel.ban);
     return json;

@@ -94,39 +94,81 @@ class PolicyReader {
         const SectionReader section{document_, node, "$.kernel", "$.kernel"};
         kernel.mode = KernelMode::kEnforce;
         section.word("mode", kKernelModes, kernel.mode);
-        read_ports(section, kernel.ports);
+        if (const YamlNode* limits = section.find("limits"))
+            read_packet_limits(*limits, section.path("limits"), "$.kernel.limits[]", kernel.limits);
+        read_ports(section, kernel);
         read_list(section, "allow", kernel.allow);
         read_list(section, "deny", kernel.deny);
         if (const YamlNode* prefix = section.find("prefix"))
             read_source_prefix(*prefix, "$.kernel.prefix", kernel.prefix);
-        if (const YamlNode* limits = section.find("limits")) read_packet_limits(*limits, kernel.limits);
+        section.rate("newcomers", kernel.newcomers);
         section.word("syn_cookies", kSynCookies, kernel.syn_cookies);
         if (const YamlNode* ban = section.find("ban")) read_ban(*ban, "$.kernel.ban", kernel.ban);
     }
 
-    void read_ports(const SectionReader& section, std::vector<std::uint16_t>& ports) const {
+    // Plain ports, groups, and the word for all others. `limits` has been read: a group without any takes those.
+    void read_ports(const SectionReader& section, KernelPolicy& kernel) const {
+        static constexpr std::string_view kAllowed =
+            "a port, 1…65535, a group {ports: […], limits: […]}, or the word others";
         const YamlNode* const node = section.find("ports");
         if (node == nullptr) return;
         const ListReader items{document_, *node, section.path("ports"), "a list of ports, 1…65535"};
+        std::set<std::uint16_t> named;
         for (std::size_t i = 0; i < items.size(); ++i) {
-            const auto port = integer_at(document_, items[i], items.path(i), 1, 65535);
-            if (!port) continue;
-            const auto value = static_cast<std::uint16_t>(*port);
-            if (std::ranges::find(ports, value) != ports.end())
-                document_.error(items.path(i), "port " + std::to_string(value) + " appears twice",
-                                "each port once");
+            if (items[i].kind == YamlNode::Kind::kMap) {
+                read_port_group(items[i], items.path(i), kernel, named);
+                kernel.port_groups.back().item = i;
+                continue;
+            }
+            const auto written = scalar_at(document_, items[i], items.path(i), kAllowed);
+            if (!written) continue;
+            if (*written == kOtherPorts)
+                kernel.other_ports = true;
             else
-                ports.push_back(value);
+                read_port(items[i], items.path(i), named, kernel.ports);
         }
         if (items.size() == 0 && node->kind == YamlNode::Kind::kSequence)
             document_.error(section.path("ports"), "an empty list of ports",
                             "at least one port, or no `ports` at all for every port");
     }
 
-    void read_packet_limits(const YamlNode& node, std::vector<PacketLimit>& limits) const {
-        const ListReader items{document_, node, "$.kernel.limits", "a list of {name, count, rate, …}"};
+    void read_port(const YamlNode& node, const std::string& path, std::set<std::uint16_t>& named,
+                   std::vector<std::uint16_t>& ports) const {
+        const auto port = integer_at(document_, node, path, 1, 65535);
+        if (!port) return;
+        const auto value = static_cast<std::uint16_t>(*port);
+        if (named.insert(value).second)
+            ports.push_back(value);
+        else
+            document_.error(path, "port " + std::to_string(value) + " appears twice", "each port once");
+    }
+
+    void read_port_group(const YamlNode& node, const std::string& path, KernelPolicy& kernel,
+                         std::set<std::uint16_t>& named) const {
+        const SectionReader section{document_, node, path, "$.kernel.ports[]"};
+        PortGroup group;
+        if (const YamlNode* ports = section.find("ports")) {
+            const ListReader items{document_, *ports, section.path("ports"), "a list of ports, 1…65535"};
+            for (std::size_t i = 0; i < items.size(); ++i)
+                read_port(items[i], items.path(i), named, group.ports);
+            if (items.size() == 0 && ports->kind == YamlNode::Kind::kSequence)
+                document_.error(section.path("ports"), "an empty list of ports", "at least one port");
+        }
+        for (const std::uint16_t port : group.ports)
+            group.name += (group.name.empty() ? "" : "_") + std::to_string(port);
+        section.text("name", group.name);
+        if (const YamlNode* limits = section.find("limits"))
+            read_packet_limits(*limits, section.path("limits"), "$.kernel.ports[].limits[]", group.limits);
+        else
+            group.limits = kernel.limits;
+        kernel.port_groups.push_back(std::move(group));
+    }
+
+    void read_packet_limits(const YamlNode& node, const std::string& path, std::string_view keys,
+                            std::vector<PacketLimit>& limits) const {
+        const ListReader items{document_, node, path, "a list of {name, count, rate, …}"};
         for (std::size_t i = 0; i < items.size(); ++i) {
-            const SectionReader item{document_, items[i], items.path(i), "$.kernel.limits[]"};
+            const SectionReader item{document_, items[i], items.path(i), keys};
             PacketLimit limit;
             item.text("name", limit.name);
             item.word("count", kPacketCounts, limit.count);

@@ -27,6 +27,7 @@ inline constexpr Words<PacketCount, 5> kPacketCounts{{{"packets", PacketCount::k
                                                       {"tcp_syn", PacketCount::kTcpSyn},
                                                       {"udp", PacketCount::kUdp},
                                                       {"icmp", PacketCount::kIcmp}}};
+inline constexpr std::string_view kOtherPorts = "others";
 inline constexpr Words<PacketScope, 2> kPacketScopes{
     {{"source", PacketScope::kSource}, {"prefix", PacketScope::kPrefix}}};
 inline constexpr Words<SynCookies, 3> kSynCookies{

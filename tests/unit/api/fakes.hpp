@@ -73,7 +73,7 @@ class FakeKernel final : public KernelEnforcer {
     void set_cookie_answers(const CookieAnswers& now) override { answers = now; }
     PacketCapture& capture() override { return captured; }
     std::vector<Ban> tick() override { return std::exchange(expired, {}); }
-    std::vector<TopSource> top(TopBy, std::size_t) const override { return {}; }
+    std::vector<TopTalker> top(TopOf, TopBy, std::size_t) const override { return {}; }
     Result<SourceVerdict> explain(const IpAddress& address) const override {
         SourceVerdict verdict{"pass", "passed", std::nullopt, {}};
         for (const auto& [source, ban] : banned)

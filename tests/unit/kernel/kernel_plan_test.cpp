@@ -39,11 +39,11 @@ TEST(KernelPlan, AsksNarrowLimitsFirst) {
         policy_with({limit("all", PacketCount::kPackets), limit("bytes", PacketCount::kBytes),
                      limit("udp", PacketCount::kUdp), limit("syn", PacketCount::kTcpSyn)}),
         {});
-    const sluice_limit_list& list = plan.policy.limits[0];
+    const sluice_limit_list& list = plan.policy.limits[0][0];
     ASSERT_EQ(list.used, 4U);
     const std::vector<std::string> expected{"syn", "udp", "bytes", "all"};
     for (std::size_t i = 0; i < expected.size(); ++i)
-        EXPECT_EQ(plan.limit_names[0][list.order[i]], expected[i]);
+        EXPECT_EQ(plan.limit_names[0][0][list.order[i]], expected[i]);
 }
 
 TEST(KernelPlan, AnUnchangedLimitKeepsItsSlotAndSalt) {
@@ -54,18 +54,18 @@ TEST(KernelPlan, AnUnchangedLimitKeepsItsSlotAndSalt) {
     renamed.mode = LimitMode::kShadow;
     const KernelPlan second =
         make_kernel_plan(policy_with({limit("syn", PacketCount::kTcpSyn), renamed}), context);
-    EXPECT_EQ(second.policy.limits[0].limit[0].salt, first.policy.limits[0].limit[0].salt);
-    EXPECT_EQ(second.limit_names[0][0], "b");
-    EXPECT_EQ(second.limit_names[0][1], "syn");
+    EXPECT_EQ(second.policy.limits[0][0].limit[0].salt, first.policy.limits[0][0].limit[0].salt);
+    EXPECT_EQ(second.limit_names[0][0][0], "b");
+    EXPECT_EQ(second.limit_names[0][0][1], "syn");
     const KernelPlan changed =
         make_kernel_plan(policy_with({limit("a", PacketCount::kPackets, 9'999)}), context);
-    EXPECT_NE(changed.policy.limits[0].limit[0].salt, first.policy.limits[0].limit[0].salt);
+    EXPECT_NE(changed.policy.limits[0][0].limit[0].salt, first.policy.limits[0][0].limit[0].salt);
 }
 
 TEST(KernelPlan, LimitsThatDifferOnlyInNameAreTwo) {
     const KernelPlan plan = make_kernel_plan(
         policy_with({limit("a", PacketCount::kPackets), limit("b", PacketCount::kPackets)}), {});
-    EXPECT_NE(plan.policy.limits[0].limit[0].salt, plan.policy.limits[0].limit[1].salt);
+    EXPECT_NE(plan.policy.limits[0][0].limit[0].salt, plan.policy.limits[0][0].limit[1].salt);
 }
 
 TEST(KernelPlan, ShortBurstsAskForTheExactClock) {

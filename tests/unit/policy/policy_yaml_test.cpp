@@ -135,7 +135,7 @@ TEST(PolicyYaml, AllProblemsAreCollectedInOrder) {
               "p.yaml:3:9: error: \"of\" is not a mode (at $.kernel.mode); allowed: enforce | shadow | off\n"
               "p.yaml:4:3: error: unknown key \"prots\"; did you mean \"ports\"? (at $.kernel.prots); "
               "allowed: mode, ports, "
-              "allow, deny, prefix, limits, syn_cookies, ban\n"
+              "allow, deny, prefix, limits, newcomers, syn_cookies, ban\n"
               "p.yaml:6:30: error: \"0/h\" is not a rate (at $.limits[0].rate); allowed: N/s, N/m, N/h, N/d "
               "or N per whole "
               "units such as N/15m, N from 1\n");
