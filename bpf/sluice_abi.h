@@ -16,7 +16,7 @@
 #endif
 
 #define SLUICE_ABI_MAGIC   0x736c7563u /* "sluc" */
-#define SLUICE_ABI_VERSION 3u
+#define SLUICE_ABI_VERSION 4u
 
 /*
  * Why a packet got its verdict: X(SYMBOL, name, verdict, description). Each packet counts under exactly one
@@ -239,6 +239,9 @@ struct sluice_counters {
 	__u64 sample_period; /* jiffies >> SLUICE_SAMPLE_PERIOD_SHIFT */
 	__u32 sample_left;   /* drop samples this CPU may still send in this period */
 	__u32 talker_in;     /* packets until one is looked at for the list of top sources */
+	/* What shadow mode let pass, by the reason that would have dropped it: of the whole policy, or of a
+	 * limit alone, even if something else dropped the packet after all. */
+	struct sluice_count_pair would[SLUICE_REASON_COUNT];
 };
 
 #define SLUICE_SAMPLE_PERIOD_SHIFT 8  /* 256 jiffies: a quarter of a second to 2.6 s, by the kernel's HZ */
@@ -328,7 +331,7 @@ SLUICE_ASSERT(sizeof(struct sluice_set) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_ban_key) == 24);
 SLUICE_ASSERT(sizeof(struct sluice_ban) == 88);
 SLUICE_ASSERT(sizeof(struct sluice_control) == 104);
-SLUICE_ASSERT(sizeof(struct sluice_counters) == 304);
+SLUICE_ASSERT(sizeof(struct sluice_counters) == 560);
 SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 128);
 SLUICE_ASSERT(sizeof(struct sluice_event) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_capture) == 64);

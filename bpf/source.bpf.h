@@ -171,11 +171,14 @@ struct sluice_judgement {
 
 /*
  * PASSED, or the reason of the first limit the packet is over. Limits stand from narrow to wide, so what a
- * narrow one refuses is not charged to the wide ones: a UDP flood does not eat the same source's TCP.
+ * narrow one refuses is not charged to the wide ones: a UDP flood does not eat the same source's TCP. What
+ * one in shadow mode would refuse is not charged to the others in shadow mode: each counts what it will drop
+ * once all of them are enforced.
  */
 static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit_list *limits,
 						 struct sluice_times *now, struct sluice_judgement *judgement)
 {
+	now->would = judgement->would;
 	for (__u32 i = 0; i < SLUICE_LIMITS_MAX; i++) {
 		__u32 slot = limits->order[i] & (SLUICE_LIMITS_MAX - 1);
 		const struct sluice_limit *limit = &limits->limit[slot];
@@ -184,6 +187,8 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 		if (i >= limits->used)
 			break;
 		if (!(limit->count & judgement->counts))
+			continue;
+		if (limit->shadow && *(volatile __u64 *)&now->would)
 			continue;
 		cost = sluice_cost(limit, limit->count == SLUICE_COUNT_BYTES ? judgement->length_bytes : 1);
 		tag = sluice_tag(judgement->hash, limit->salt, slot);
@@ -201,6 +206,7 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 		if (!limit->shadow)
 			return limit->reason;
 		judgement->would = limit->reason;
+		now->would = limit->reason;
 	}
 	return SLUICE_PASSED;
 }

@@ -172,11 +172,35 @@ static __always_inline int sluice_send_back(const struct sluice_walk *walk)
 	return XDP_TX;
 }
 
+/*
+ * What a limit in shadow mode would have dropped, and what the whole policy would have, which was to be
+ * dropped for `judged`, but counts as `reason`. Verified once and by itself.
+ */
+__noinline __u32 sluice_count_would(struct sluice_counters *counted, __u32 would, __u32 judged, __u32 reason,
+				    __u32 length_bytes)
+{
+	if (!counted)
+		return 0;
+	/* Reasons are below 16 anyway; the verifier sees it this way, and no compiler sees that it does. */
+	__asm__ volatile("" : "+r"(would), "+r"(judged));
+	would &= SLUICE_REASON_COUNT - 1;
+	judged &= SLUICE_REASON_COUNT - 1;
+	if (would != SLUICE_PASSED) {
+		counted->would[would].packets++;
+		counted->would[would].bytes += length_bytes;
+	}
+	if (reason == SLUICE_SHADOW && judged != SLUICE_PASSED) {
+		counted->would[judged].packets++;
+		counted->would[judged].bytes += length_bytes;
+	}
+	return 0;
+}
+
 /* Shadow mode, counters, examples, captures, action, in this order and for every packet. */
 static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 {
 	struct sluice_counters *counters = walk->counters;
-	__u32 example = reason;
+	__u32 judged = reason, example = reason;
 
 	if (reason == SLUICE_PASSED && walk->would != SLUICE_PASSED) {
 		example = walk->would;
@@ -202,6 +226,8 @@ static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 		sluice_sample_drop(walk, example);
 	if (walk->packet->has_source && counters->talker_in-- == 0)
 		sluice_note_talker(&walk->source, walk->control, counters, sluice_drops(reason));
+	if (walk->shadow || walk->would != SLUICE_PASSED)
+		sluice_count_would(counters, walk->would, judged, reason, walk->length_bytes);
 	if (!sluice_drops(reason))
 		return XDP_PASS;
 	return reason == SLUICE_SYN_COOKIE ? sluice_send_back(walk) : XDP_DROP;

@@ -157,6 +157,7 @@ bool Walk::is_banned(const IpAddress& source, Nanos now) {
 std::string_view Walk::ask(PacketScope scope, const Packet& packet, std::uint64_t bytes, Nanos now) {
     for (const Limit& limit : limits_) {
         if (limit.rule.per != scope || !counts(limit.rule.count, packet)) continue;
+        if (would_drop_ && limit.rule.mode == LimitMode::kShadow) continue;
         const SourcePrefix& group =
             scope == PacketScope::kSource ? rules_.source_prefix : rules_.kernel.prefix;
         std::uint64_t& arrival = (*limit.sources)[group.of(*packet.source)];
