@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 #include <sys/utsname.h>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -408,39 +407,6 @@ TEST_F(Limits, HundredThousandDenyPrefixesInTwoSeconds) {
         SCOPED_TRACE(address);
         EXPECT_EQ(program_->run(tcp_from(address)).reason, reason);
     }
-}
-
-// Two policies that no packet passes under: one denies it, the other is over its limit. Whatever half of one
-// and half of the other there might be would pass it.
-TEST_F(Limits, NoPacketSeesHalfOfTwoPolicies) {
-    KernelPolicy denies = enforcing(), limits = enforcing();
-    denies.deny.prefixes = {prefix("192.0.2.0/24")};
-    limits.limits = {limit(PacketCount::kPackets, 1, kHour, 1)};
-    apply(limits);
-    static_cast<void>(program_->run(tcp_from("192.0.2.1")));
-    const ReasonCounts before = program_->counts();
-    std::atomic<bool> stop{false};
-    std::uint64_t sent = 0;
-    std::thread traffic{[&] {
-        const Bytes frame = tcp_from("192.0.2.1");
-        while (!stop) {
-            LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
-                        .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = 200'000);
-            if (bpf_prog_test_run_opts(program_->program(), &options) == 0) sent += 200'000;
-        }
-    }};
-    for (std::uint64_t generation = 2; generation < 60; ++generation)
-        EXPECT_TRUE(tables().apply(generation % 2 == 0 ? denies : limits, SourcePrefix{}, {}, generation));
-    stop = true;
-    traffic.join();
-    const ReasonCounts after = program_->counts();
-    const auto moved = [&](int reason) {
-        return after[static_cast<std::size_t>(reason)].packets -
-               before[static_cast<std::size_t>(reason)].packets;
-    };
-    EXPECT_EQ(moved(SLUICE_DENIED) + moved(SLUICE_LIMIT_PACKETS), sent);
-    EXPECT_GT(moved(SLUICE_DENIED), 0U);
-    EXPECT_GT(moved(SLUICE_LIMIT_PACKETS), 0U);
 }
 
 TEST_F(Limits, ExactAcrossProcessors) {
