@@ -64,7 +64,7 @@ static __always_inline __u64 sluice_ahead(__u64 word, __u64 now, __u64 depth)
  * what was over. `retries` counts the tries that another CPU won.
  */
 static __always_inline enum sluice_charge sluice_gcra(__u64 *word, __u64 tag, __u64 now, __u64 cost,
-						      __u64 depth, __u32 *retries)
+						      __u64 depth, __u64 *retries)
 {
 	__u64 seen = *(volatile __u64 *)word;
 

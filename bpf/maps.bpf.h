@@ -11,8 +11,8 @@
 
 /*
  * Slot → a policy. Userspace fills the slot that is not in force, then moves control.active. No packet is
- * under the old policy any more when its slot is used again: updating or deleting in `lists` waits for all
- * running programs.
+ * under the old policy any more when its slot is used again or its lists go: updating or deleting in `lists`
+ * waits for all running programs. So a policy's lists go only after one such wait.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -143,12 +143,24 @@ struct sluice_syn {
 	__u8 tcp[64];
 };
 
+/* One judgement by the limits of one scope, asked and answered. It stands in memory that the verifier does
+ * not follow, so that what comes after is one case to it, whatever was judged. */
+struct sluice_judgement {
+	__u64 hash;
+	__u32 counts;
+	__u32 length_bytes;
+	__u32 limit; /* out: slot of the limit that spoke last, or SLUICE_LIMIT_NONE */
+	__u32 would; /* out: reason of a limit in shadow mode that the packet is over, or SLUICE_PASSED */
+};
+
 /* The packet stands here and not on the stack also because the verifier then need not follow the rest of the
  * walk once for every shape of packet. */
 struct sluice_scratch {
 	struct sluice_clock clock[SLUICE_GROUPS];
 	struct sluice_packet packet;
 	struct sluice_syn syn;
+	struct sluice_judgement judgement;
+	__u32 group; /* of the packet's port */
 };
 
 /* 0 → what this CPU remembers from one packet to the next, and the packet at hand. The program's own; not

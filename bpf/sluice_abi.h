@@ -77,7 +77,7 @@ enum sluice_policy_flag {
 	SLUICE_POLICY_JUDGE = 1,    /* mode enforce or shadow; clear: off */
 	SLUICE_POLICY_SHADOW = 2,   /* nothing is dropped, what would be counts as SLUICE_SHADOW */
 	SLUICE_POLICY_PORTS = 4,    /* `port_group` says which ports are judged; clear: all are, as group 0 */
-	SLUICE_POLICY_OTHERS = 32,     /* with PORTS: protocols without ports are judged, too, as group 0 */
+	SLUICE_POLICY_OTHERS = 32,  /* with PORTS: protocols without ports are judged, too, as group 0 */
 	SLUICE_POLICY_COOKIES = 16, /* SYNs may be answered with cookies, while control.cookies says so */
 	SLUICE_POLICY_EXACT_CLOCK = 8, /* a burst is shorter than two ticks of the coarse clock */
 };
@@ -256,6 +256,9 @@ struct sluice_counters {
 	__u64 sample_period;	 /* jiffies >> SLUICE_SAMPLE_PERIOD_SHIFT */
 	__u32 sample_left;	 /* drop samples this CPU may still send in this period */
 	__u32 talker_in;	 /* packets until one is looked at for the list of top sources */
+	/* What shadow mode let pass, by the reason that would have dropped it: of the whole policy, or of a
+	 * limit alone, even if something else dropped the packet after all. */
+	struct sluice_count_pair would[SLUICE_REASON_COUNT];
 };
 
 #define SLUICE_SAMPLE_PERIOD_SHIFT 8  /* 256 jiffies: a quarter of a second to 2.6 s, by the kernel's HZ */
@@ -353,7 +356,7 @@ SLUICE_ASSERT(sizeof(struct sluice_set) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_ban_key) == 24);
 SLUICE_ASSERT(sizeof(struct sluice_ban) == 88);
 SLUICE_ASSERT(sizeof(struct sluice_control) == 224);
-SLUICE_ASSERT(sizeof(struct sluice_counters) == 328);
+SLUICE_ASSERT(sizeof(struct sluice_counters) == 584);
 SLUICE_ASSERT(sizeof(struct sluice_talker_set) == 192);
 SLUICE_ASSERT(sizeof(struct sluice_event) == 64);
 SLUICE_ASSERT(sizeof(struct sluice_capture) == 64);

@@ -46,21 +46,20 @@ static __always_inline int sluice_is_protected(struct sluice_walk *walk)
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return !!(walk->policy->flags & SLUICE_POLICY_OTHERS);
 	group = walk->policy->port_group[packet->destination_port];
-	walk->group = (group - 1) & (SLUICE_GROUPS - 1);
+	walk->own->group = group - 1;
 	return group != 0;
 }
 
 static __always_inline __u32 sluice_set_index(const struct sluice_walk *walk, __u32 scope, __u64 hash)
 {
-	const struct sluice_region *region =
-	    &walk->control->regions[walk->group & (SLUICE_GROUPS - 1)][scope];
+	const struct sluice_region *region = &walk->control->regions[sluice_group(walk)][scope];
 
 	return region->base + ((__u32)hash & region->mask);
 }
 
 static __always_inline struct sluice_limit_list *sluice_limits(const struct sluice_walk *walk, __u32 scope)
 {
-	return &walk->policy->limits[walk->group & (SLUICE_GROUPS - 1)][scope];
+	return &walk->policy->limits[sluice_group(walk)][scope];
 }
 
 /*
@@ -79,27 +78,26 @@ static __always_inline void sluice_fetch_set(struct sluice_walk *walk)
 		(void)*(volatile __u64 *)&walk->set->entry[0];
 }
 
-static __always_inline struct sluice_judgement sluice_question(const struct sluice_walk *walk, __u64 hash)
+static __always_inline struct sluice_judgement *sluice_ask(const struct sluice_walk *walk, __u64 hash)
 {
-	return (struct sluice_judgement){
-	    .hash = hash,
-	    .counts = walk->packet->counts,
-	    .length_bytes = walk->length_bytes,
-	    .limit = SLUICE_LIMIT_NONE,
-	    .would = walk->would,
-	};
+	struct sluice_judgement *judgement = &walk->own->judgement;
+
+	judgement->hash = hash;
+	judgement->counts = walk->packet->counts;
+	judgement->length_bytes = walk->length_bytes;
+	judgement->limit = SLUICE_LIMIT_NONE;
+	judgement->would = walk->would;
+	return judgement;
 }
 
-static __always_inline void sluice_take_answer(struct sluice_walk *walk, __u32 scope,
-					       const struct sluice_judgement *judgement)
+static __always_inline void sluice_take_answer(struct sluice_walk *walk, __u32 scope)
 {
-	walk->counters->sources_evicted += judgement->evicted;
-	walk->counters->newcomers_skipped += judgement->skipped;
-	walk->counters->claims_lost += judgement->lost;
-	walk->counters->charge_retries += judgement->retries;
-	walk->would = (__u8)judgement->would;
-	if (judgement->limit != SLUICE_LIMIT_NONE) {
-		walk->limit = (__u8)judgement->limit;
+	const struct sluice_judgement *judgement = &walk->own->judgement;
+	__u32 limit = *(volatile __u32 *)&judgement->limit;
+
+	walk->would = *(volatile __u32 *)&judgement->would;
+	if (limit != SLUICE_LIMIT_NONE) {
+		walk->limit = (__u8)limit;
 		walk->scope = (__u8)scope;
 	}
 }
@@ -109,13 +107,10 @@ static __always_inline __u32 sluice_limit_source(struct sluice_walk *walk)
 	struct sluice_policy *policy = walk->policy;
 	struct sluice_limit_list *limits = sluice_limits(walk, SLUICE_SCOPE_SOURCE);
 	struct sluice_times *now = &walk->clock->now[SLUICE_SCOPE_SOURCE];
-	struct sluice_judgement judgement = sluice_question(walk, walk->hash);
 	__u32 reason;
 
-	if (!walk->set)
-		return SLUICE_INTERNAL_ERROR; /* can't be: the mask keeps the index within the table */
-	reason = sluice_judge_limits(walk->set, limits, now, &judgement);
-	sluice_take_answer(walk, SLUICE_SCOPE_SOURCE, &judgement);
+	reason = sluice_judge_limits(walk->set, limits, now, sluice_ask(walk, walk->hash), walk->counters);
+	sluice_take_answer(walk, SLUICE_SCOPE_SOURCE);
 	if (reason != SLUICE_PASSED && policy->ban_after && !(policy->flags & SLUICE_POLICY_SHADOW)) {
 		__u32 counted = sluice_count_drop(walk->set, limits, now, walk->hash, policy->ban_after);
 
@@ -131,15 +126,15 @@ static __always_inline __u32 sluice_limit_prefix(struct sluice_walk *walk)
 	struct sluice_policy *policy = walk->policy;
 	struct sluice_address prefix =
 	    sluice_masked(&walk->packet->source, &policy->prefix_mask[walk->packet->family == SLUICE_IPV6]);
-	struct sluice_judgement judgement =
-	    sluice_question(walk, sluice_hash_source(&prefix, walk->control->hash_key));
-	__u32 index = sluice_set_index(walk, SLUICE_SCOPE_PREFIX, judgement.hash);
+	__u64 hash = sluice_hash_source(&prefix, walk->control->hash_key);
+	__u32 index = sluice_set_index(walk, SLUICE_SCOPE_PREFIX, hash);
 	struct sluice_set *set = bpf_map_lookup_elem(&prefixes, &index);
 	__u32 reason;
 
 	reason = sluice_judge_prefix(set, sluice_limits(walk, SLUICE_SCOPE_PREFIX),
-				     &walk->clock->now[SLUICE_SCOPE_PREFIX], &judgement);
-	sluice_take_answer(walk, SLUICE_SCOPE_PREFIX, &judgement);
+				     &walk->clock->now[SLUICE_SCOPE_PREFIX], sluice_ask(walk, hash),
+				     walk->counters);
+	sluice_take_answer(walk, SLUICE_SCOPE_PREFIX);
 	return reason;
 }
 
@@ -188,7 +183,7 @@ static __always_inline __u32 sluice_judge(struct sluice_walk *walk)
 		return SLUICE_BANNED;
 
 	/* 4. Limits of the source, then of its prefix. */
-	if (sluice_limits(walk, SLUICE_SCOPE_SOURCE)->used) {
+	if (walk->set) {
 		reason = sluice_limit_source(walk);
 		if (reason != SLUICE_PASSED)
 			return reason;
@@ -216,6 +211,7 @@ static __always_inline int sluice_begin(struct sluice_walk *walk, struct xdp_md 
 	if (!walk->counters || !walk->control || !own)
 		return 0;
 	walk->own = own;
+	own->group = 0;
 	walk->packet = &own->packet;
 	walk->syn = &own->syn;
 	*walk->packet = (struct sluice_packet){};

@@ -20,12 +20,17 @@ struct sluice_walk {
 	struct sluice_set *set;	      /* of the source, once fetched */
 	__u64 hash;		      /* likewise */
 	__u32 length_bytes;
-	__u8 group;  /* of ports */
 	__u8 scope;  /* of `limit` */
 	__u8 limit;  /* that the packet was over, or SLUICE_LIMIT_NONE */
-	__u8 would;  /* reason of a limit in shadow mode that the packet was over, or SLUICE_PASSED */
+	__u32 would; /* reason of a limit in shadow mode that the packet was over, or SLUICE_PASSED */
 	__u8 shadow; /* the verdict was turned into a pass */
 };
+
+/* Of ports. Through memory, for the verifier's sake: 0 is no case apart. */
+static __always_inline __u32 sluice_group(const struct sluice_walk *walk)
+{
+	return *(volatile __u32 *)&walk->own->group & (SLUICE_GROUPS - 1);
+}
 
 static __always_inline struct sluice_address sluice_masked(const struct sluice_address *address,
 							   const struct sluice_address *mask)
@@ -103,10 +108,10 @@ static __always_inline void sluice_look_at_clock(struct sluice_walk *walk)
 	struct sluice_policy *policy = walk->policy;
 	__u64 tick = bpf_jiffies64();
 
-	walk->clock = &walk->own->clock[walk->group & (SLUICE_GROUPS - 1)];
+	walk->clock = &walk->own->clock[sluice_group(walk)];
 	if (walk->clock->tick != tick || walk->clock->generation != policy->generation ||
 	    policy->flags & SLUICE_POLICY_EXACT_CLOCK)
-		sluice_set_clock(walk->clock, walk->control, policy, walk->group, tick);
+		sluice_set_clock(walk->clock, walk->control, policy, sluice_group(walk), tick);
 }
 
 /* --- arrival times --- */
@@ -163,48 +168,38 @@ __noinline __u32 sluice_claim(struct sluice_set *set, struct sluice_limit_list *
 	return least >> 3 ? SLUICE_CLAIM_EVICTED : SLUICE_CLAIM_FREE;
 }
 
-/* One judgement by the limits of one scope, asked and answered. */
-struct sluice_judgement {
-	__u64 hash;
-	__u32 counts;
-	__u32 length_bytes;
-	__u32 evicted; /* out: entries taken from sources not yet back at their full allowance */
-	__u32 skipped; /* out: charges let go because the gate was shut */
-	__u32 lost;    /* out: charges let go because another CPU took the entry */
-	__u32 retries; /* out: see sluice_gcra() */
-	__u32 limit;   /* out: slot of the limit that spoke last, or SLUICE_LIMIT_NONE */
-	__u32 would;   /* out: reason of a limit in shadow mode that the packet is over, or SLUICE_PASSED */
-};
-
 /*
  * The gate (after Katran's is_under_flood()): of sources that are not in the table only so many are let in a
  * tick. While more come than that, most of them forged, the rest go uncharged, and the limits of their prefix
  * are what judges them; who is in the table keeps its place.
  */
 __noinline __u32 sluice_let_in(struct sluice_set *set, struct sluice_limit_list *limits,
-			       struct sluice_times *now, __u64 word, struct sluice_judgement *judgement)
+			       struct sluice_times *now, __u64 word, struct sluice_counters *counted)
 {
 	__u32 claimed;
 
-	if (!now || !judgement)
+	if (!now || !counted)
 		return 0;
 	if (!now->newcomers) {
-		judgement->skipped++;
+		counted->newcomers_skipped++;
 		return 0;
 	}
 	now->newcomers--;
 	claimed = sluice_claim(set, limits, now, word);
-	judgement->evicted += claimed == SLUICE_CLAIM_EVICTED;
-	judgement->lost += claimed == SLUICE_CLAIM_LOST;
+	counted->sources_evicted += claimed == SLUICE_CLAIM_EVICTED;
+	counted->claims_lost += claimed == SLUICE_CLAIM_LOST;
 	return 0;
 }
 
 /*
  * PASSED, or the reason of the first limit the packet is over. Limits stand from narrow to wide, so what a
- * narrow one refuses is not charged to the wide ones: a UDP flood does not eat the same source's TCP.
+ * narrow one refuses is not charged to the wide ones: a UDP flood does not eat the same source's TCP. What
+ * one in shadow mode would refuse is not charged to the others in shadow mode: each counts what it will drop
+ * once all of them are enforced.
  */
 static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct sluice_limit_list *limits,
-						 struct sluice_times *now, struct sluice_judgement *judgement)
+						 struct sluice_times *now, struct sluice_judgement *judgement,
+						 struct sluice_counters *counted)
 {
 	for (__u32 i = 0; i < SLUICE_LIMITS_MAX; i++) {
 		__u32 slot = limits->order[i] & (SLUICE_LIMITS_MAX - 1);
@@ -215,15 +210,17 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 			break;
 		if (!(limit->count & judgement->counts))
 			continue;
+		if (limit->shadow && *(volatile __u32 *)&judgement->would)
+			continue;
 		cost = sluice_cost(limit, limit->count == SLUICE_COUNT_BYTES ? judgement->length_bytes : 1);
 		tag = sluice_tag(judgement->hash, limit->salt, slot);
 		entry = sluice_find(set, now, tag);
 		if (entry) {
 			if (sluice_gcra(entry, tag, now->word[slot], cost, limit->depth,
-					&judgement->retries) == SLUICE_WITHIN)
+					&counted->charge_retries) == SLUICE_WITHIN)
 				continue;
 		} else if (cost <= limit->depth) {
-			sluice_let_in(set, limits, now, (now->word[slot] + cost) | tag, judgement);
+			sluice_let_in(set, limits, now, (now->word[slot] + cost) | tag, counted);
 			continue;
 		}
 		judgement->limit = slot;
@@ -236,11 +233,12 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 
 /* The same, verified once and by itself. */
 __noinline __u32 sluice_judge_prefix(struct sluice_set *set, struct sluice_limit_list *limits,
-				     struct sluice_times *now, struct sluice_judgement *judgement)
+				     struct sluice_times *now, struct sluice_judgement *judgement,
+				     struct sluice_counters *counted)
 {
-	if (!set || !limits || !now || !judgement)
+	if (!set || !limits || !now || !judgement || !counted)
 		return SLUICE_INTERNAL_ERROR;
-	return sluice_judge_limits(set, limits, now, judgement);
+	return sluice_judge_limits(set, limits, now, judgement, counted);
 }
 
 enum sluice_counted_drop {

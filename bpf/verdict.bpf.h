@@ -39,7 +39,7 @@ static __noinline void sluice_send_event(struct sluice_walk *walk, __u32 kind, _
 	    .protocol = walk->packet->protocol,
 	    .scope = walk->scope,
 	    .limit = walk->limit,
-	    .group = walk->group,
+	    .group = (__u8)sluice_group(walk),
 	    .ban_length = (__u8)walk->policy->source_length[walk->packet->family == SLUICE_IPV6],
 	};
 	bpf_ringbuf_submit(event, 0);
@@ -184,14 +184,38 @@ static __always_inline int sluice_send_back(const struct sluice_walk *walk)
 	return XDP_TX;
 }
 
+/*
+ * What a limit in shadow mode would have dropped, and what the whole policy would have, which was to be
+ * dropped for `judged`, but counts as `reason`. Verified once and by itself.
+ */
+__noinline __u32 sluice_count_would(struct sluice_counters *counted, __u32 would, __u32 judged, __u32 reason,
+				    __u32 length_bytes)
+{
+	if (!counted)
+		return 0;
+	/* Reasons are below 16 anyway; the verifier sees it this way, and no compiler sees that it does. */
+	__asm__ volatile("" : "+r"(would), "+r"(judged));
+	would &= SLUICE_REASON_COUNT - 1;
+	judged &= SLUICE_REASON_COUNT - 1;
+	if (would != SLUICE_PASSED) {
+		counted->would[would].packets++;
+		counted->would[would].bytes += length_bytes;
+	}
+	if (reason == SLUICE_SHADOW && judged != SLUICE_PASSED) {
+		counted->would[judged].packets++;
+		counted->would[judged].bytes += length_bytes;
+	}
+	return 0;
+}
+
 /* Shadow mode, counters, examples, captures, action, in this order and for every packet. */
-static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
+static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 judged)
 {
 	struct sluice_counters *counters = walk->counters;
-	__u32 example = reason;
+	__u32 would = walk->would, reason = judged, example = judged;
 
-	if (reason == SLUICE_PASSED && walk->would != SLUICE_PASSED) {
-		example = walk->would;
+	if (reason == SLUICE_PASSED && would != SLUICE_PASSED) {
+		example = would;
 		reason = SLUICE_SHADOW;
 	} else if (sluice_drops(reason) && walk->policy && (walk->policy->flags & SLUICE_POLICY_SHADOW)) {
 		reason = SLUICE_SHADOW;
@@ -214,6 +238,8 @@ static __always_inline int sluice_finish(struct sluice_walk *walk, __u32 reason)
 		sluice_sample_drop(walk, example);
 	if (walk->packet->has_source && counters->talker_in-- == 0)
 		sluice_note_sample(walk, (__u32)sluice_drops(reason));
+	if (walk->shadow || would != SLUICE_PASSED)
+		sluice_count_would(counters, would, judged, reason, walk->length_bytes);
 	if (!sluice_drops(reason))
 		return XDP_PASS;
 	return reason == SLUICE_SYN_COOKIE ? sluice_send_back(walk) : XDP_DROP;

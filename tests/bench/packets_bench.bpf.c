@@ -20,13 +20,12 @@ static __always_inline __u32 lru_limit_source(struct sluice_walk* walk) {
     __u64 now = walk->clock->now[SLUICE_SCOPE_SOURCE].word[slot];
     __u64 cost = sluice_cost(limit, 1), fresh = now + cost;
     __u64* word = bpf_map_lookup_elem(&lru, &walk->source);
-    __u32 retries = 0;
 
     if (!word) {
         bpf_map_update_elem(&lru, &walk->source, &fresh, BPF_NOEXIST);
         return SLUICE_PASSED;
     }
-    return sluice_gcra(word, 0, now, cost, limit->depth, &retries) == SLUICE_WITHIN ? SLUICE_PASSED : limit->reason;
+    return sluice_gcra(word, 0, now, cost, limit->depth, &walk->counters->charge_retries) == SLUICE_WITHIN ? SLUICE_PASSED : limit->reason;
 }
 
 /* As sluice_judge(). */

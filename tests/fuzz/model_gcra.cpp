@@ -94,7 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const std::uint64_t from = arrival > units_now ? arrival : units_now;
         const bool within_limit = from + cost - units_now <= gcra.depth;
         if (within_limit) arrival = from + cost;
-        std::uint32_t retries = 0;
+        __u64 retries = 0;
         const bool admitted = sluice_gcra(&word, kTag, word_now, sluice_cost(&image, charged), image.depth,
                                           &retries) == SLUICE_WITHIN;
         SLUICE_EXPECT(retries == 0);

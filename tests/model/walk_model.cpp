@@ -174,6 +174,7 @@ std::string_view Walk::ask(PacketScope scope, const std::string& port_group, con
     for (const Limit& limit : limits_) {
         if (limit.rule.per != scope || limit.group != port_group || !counts(limit.rule.count, packet))
             continue;
+        if (would_drop_ && limit.rule.mode == LimitMode::kShadow) continue;
         const SourcePrefix& group =
             scope == PacketScope::kSource ? rules_.source_prefix : rules_.kernel.prefix;
         std::uint64_t& arrival = (*limit.sources)[group.of(*packet.source)];

@@ -80,6 +80,7 @@ json StatusReport::status() const {
                     if (counter.name != state.name) continue;
                     interface["packets"] = counts_of(counter.reasons, &ReasonCount::packets);
                     interface["bytes"] = counts_of(counter.reasons, &ReasonCount::bytes);
+                    interface["would_drop"] = counts_of(counter.would_drop, &ReasonCount::packets);
                 }
             interfaces.push_back(std::move(interface));
         }

@@ -94,6 +94,8 @@ void show_interfaces(const Json& interfaces, const Screen& screen) {
                        {text_at(bytes, reason)},
                        {packet_rate(interface, reason, screen)}});
         }
+        for (const auto& [reason, count] : value_at(interface, "would_drop").items())
+            table.add({name, mode, {"would be " + printable(reason)}, {count.dump()}, {"-"}});
         if (!seen) table.add({name, mode, {"-"}, {"0"}, {"0"}});
     }
     print_below(table, screen);

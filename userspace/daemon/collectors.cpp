@@ -11,6 +11,9 @@ void collect_kernel(const KernelEnforcer& kernel, const SynCookieState& syn_cook
                             static_cast<double>(interface.reasons[i].packets));
                 samples.add(Metric::kXdpBytes, {interface.name, reason.verdict, reason.name},
                             static_cast<double>(interface.reasons[i].bytes));
+                if (reason.verdict == "drop")
+                    samples.add(Metric::kXdpWouldDrop, {interface.name, reason.name},
+                                static_cast<double>(interface.would_drop[i].packets));
             }
     for (const MapUsage& map : kernel.maps()) {
         samples.add(Metric::kBpfMapEntries, {map.map}, static_cast<double>(map.entries));

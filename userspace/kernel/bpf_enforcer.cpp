@@ -55,8 +55,10 @@ class BpfEnforcer final : public KernelEnforcer {
             if (!counters) return counters.error();
             InterfaceCounters& out = all.emplace_back();
             out.name = one.state.name;
-            for (std::size_t i = 0; i < kKernelReasons; ++i)
+            for (std::size_t i = 0; i < kKernelReasons; ++i) {
                 out.reasons[i] = {counters->reason[i].packets, counters->reason[i].bytes};
+                out.would_drop[i] = {counters->would[i].packets, counters->would[i].bytes};
+            }
         }
         return all;
     }

@@ -108,6 +108,8 @@ Result<sluice_counters> read_counters(int counters_fd) {
         for (std::size_t i = 0; i < SLUICE_REASON_COUNT; ++i) {
             sum.reason[i].packets += one.reason[i].packets;
             sum.reason[i].bytes += one.reason[i].bytes;
+            sum.would[i].packets += one.would[i].packets;
+            sum.would[i].bytes += one.would[i].bytes;
         }
         sum.events_lost += one.events_lost;
         sum.bans_refused += one.bans_refused;

@@ -67,6 +67,8 @@ struct InterfaceCounters {
     std::string name;
     ReasonCounts
         reasons{};  // their sum is exactly the packets the program saw; survives policy swaps and restarts
+    // What shadow mode let pass, by the reason that would have dropped it.
+    ReasonCounts would_drop{};
 };
 
 // --- bans

@@ -121,9 +121,10 @@ Result<> KernelTables::put_in_force(const KernelPlan& plan, const KernelPolicy& 
     policies_.as<sluice_policy>()[slot] = plan.policy;
     active.store(next);  // between two packets
     if (old != 0) {
-        // Frees the old lists, and returns when no packet is under the old policy any more. It can't fail on a slot
-        // that is there; if it did, the next apply() would wait just as well.
+        // Putting there what is there returns when no packet is under the old policy any more; only then may its lists go.
+        // Neither can fail on a slot that is there; if they did, the next apply() would wait just as well.
         const std::uint32_t old_slot = old - 1;
+        static_cast<void>(bpf_map_update_elem(maps_.lists.get(), &slot, &fd, BPF_ANY));
         static_cast<void>(bpf_map_delete_elem(maps_.lists.get(), &old_slot));
     }
     return {};

@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 2> kProviderModel{"provider", "model"};
 constexpr std::array<std::string_view, 3> kInterfaceVerdictReason{"interface", "verdict", "reason"};
 constexpr std::array<std::string_view, 2> kLimitVerdict{"limit", "verdict"};
 constexpr std::array<std::string_view, 2> kNameHash{"name", "hash"};
+constexpr std::array<std::string_view, 2> kInterfaceReason{"interface", "reason"};
 constexpr std::array<std::string_view, 1> kLayer{"layer"};
 constexpr std::array<std::string_view, 1> kReason{"reason"};
 constexpr std::array<std::string_view, 1> kMap{"map"};
@@ -79,6 +80,15 @@ constexpr std::array kTable{
                "Bytes of the packets judged in XDP, link header included.",
                kXdpValues,
                {}},
+    MetricInfo{
+        Metric::kXdpWouldDrop,
+        "sluice_xdp_would_drop_total",
+        kCounter,
+        "packets",
+        kInterfaceReason,
+        "Packets that shadow mode, of the policy or of a limit, kept from being dropped for this reason.",
+        "interface: those attached to; reason: the kernel's reasons that drop",
+        {}},
     MetricInfo{Metric::kDecisions,
                "sluice_decisions_total",
                kCounter,

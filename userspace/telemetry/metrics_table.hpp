@@ -16,6 +16,7 @@ enum class Metric : std::uint8_t {
     kAiModelUsage,
     kXdpPackets,
     kXdpBytes,
+    kXdpWouldDrop,
     kDecisions,
     kDecisionDuration,
     kAddedLatency,

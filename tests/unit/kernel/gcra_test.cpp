@@ -57,7 +57,7 @@ sluice_limit image_of(PacketCount count, Rate rate, std::uint64_t burst) {
 constexpr std::uint64_t kTag = 0xabcdef;
 
 sluice_charge charge(__u64* word, __u64 tag, __u64 now, __u64 cost, __u64 depth) {
-    std::uint32_t retries = 0;
+    __u64 retries = 0;
     return sluice_gcra(word, tag, now, cost, depth, &retries);
 }
 

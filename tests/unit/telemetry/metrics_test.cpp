@@ -188,6 +188,7 @@ std::string full_exposition() {
         samples.add(Metric::kActiveUsers, {}, 3);
         samples.add(Metric::kXdpPackets, {"eth0", "pass", "passed"}, 1e12);
         samples.add(Metric::kXdpBytes, {"eth0", "pass", "passed"}, 1e15);
+        samples.add(Metric::kXdpWouldDrop, {"eth0", "limit_udp"}, 3);
         samples.add(Metric::kBansActive, {"kernel"}, 1);
         samples.add(Metric::kBans, {"escalation"}, 1);
         samples.add(Metric::kBpfMapEntries, {"sluice_bans"}, 1);
