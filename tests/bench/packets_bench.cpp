@@ -71,7 +71,7 @@ Bench::Bench(const SharedMaps* shared, bool rivals) {
             if (const int error = bpf_map__reuse_fd(used, (shared->*map.fd).get())) fail(map.name, -error);
         }
     if (const int error = packets_bench__load(skeleton)) fail("load", -error);
-    auto mapped = MappedMemory::of_map(bpf_map__fd(skeleton->maps.source_range), 32, "source_range");
+    auto mapped = MappedMemory::of_map(bpf_map__fd(skeleton->maps.source_range), 64, "source_range");
     if (!mapped) fail("map source_range", EINVAL);
     memory = std::move(*mapped);
 }
@@ -133,7 +133,16 @@ int main(int argc, char** argv) {
         return sluice::bench::flood(number(1), static_cast<int>(number(2)), number(3));
     if (arguments.size() == 5 && arguments[0] == "hold")
         return sluice::bench::hold(arguments[1], arguments[2], number(3), number(4));
-    std::cerr << "usage: packets_bench run [CASE] | flood IFINDEX PACKETS SOURCE_MASK | hold drop|lru|sluice "
-                 "INTERFACE IFINDEX BURST\n";
+    if (arguments.size() == 7 && arguments[0] == "stream")
+        return sluice::bench::stream({.ifindex = number(1),
+                                      .mac = arguments[2],
+                                      .address = arguments[3],
+                                      .source_mask = number(4),
+                                      .frames_per_s = number(5),
+                                      .seconds = number(6)});
+    std::cerr
+        << "usage: packets_bench run [CASE] | flood IFINDEX PACKETS SOURCE_MASK | hold "
+           "drop|lru|sluice|sluice_udp INTERFACE IFINDEX BURST | stream IFINDEX MAC ADDRESS SOURCE_MASK "
+           "FRAMES_PER_S SECONDS\n";
     return 2;
 }

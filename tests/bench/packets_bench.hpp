@@ -62,7 +62,16 @@ struct Sluice {
 int run_programs(const std::string& only);
 // Sends frames out of an interface at full speed, from the processor it is put on, and prints nanoseconds a frame.
 int flood(std::uint32_t ifindex, int packets, std::uint32_t mask);
-// Attaches `drop`, or `lru` or `sluice` with a limit of 6/m a source, and stays until its input ends; then prints how
+struct Stream {
+    std::uint32_t ifindex;
+    std::string mac, address;    // whom it is for
+    std::uint32_t source_mask;   // sources are 10.0.0.0 and up
+    std::uint32_t frames_per_s;  // 0: as many as can be
+    std::uint32_t seconds;
+};
+// UDP that a host takes for what it is, for so long; prints frames and seconds as JSON.
+int stream(const Stream& wanted);
+// Attaches `drop`, or `lru` or `sluice` with a limit of 6/m a source, or `sluice_udp` with one of 10/s on UDP, and stays until its input ends; then prints how
 // many packets that dropped, or -1.
 int hold(const std::string& subject, const std::string& interface, unsigned ifindex, std::uint64_t burst);
 
