@@ -5,7 +5,8 @@ Rows of one suite, case, metric and unit are comparable; `subject` says who was 
 
 FIELDS = {"suite": str, "case": str, "subject": str, "metric": str, "value": (int, float), "unit": str, "runs": int,
           "min": (int, float), "max": (int, float)}
-SUBJECTS = ("sluice", "empty", "lru_hash", "nftables", "nginx", "haproxy", "redis_incr", "direct")
+SUBJECTS = ("sluice", "empty", "lru_hash", "lru_hash_own_lists", "lru_hash_percpu",
+            "lru_token_bucket", "nftables", "nftables_drop", "generator", "nginx", "haproxy", "redis_incr", "direct")
 
 
 def check_rows(suite: str, rows: object) -> None:

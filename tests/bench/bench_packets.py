@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Benchmarks of packets: programs by test run, and a flood of real frames through veth against nftables.
 
-Writes a list of {"suite","case","subject","metric","value","unit","runs","min","max"}; value is the median of the runs.
-Needs root. Without nftables in the kernel the comparison is left out and said so.
+Writes a list of {"suite","case","subject","metric","value","unit","runs","min","max","p10","p90"}; value is the median
+of the runs. Needs root. Without nftables in the kernel the comparison is left out and said so.
 """
 import argparse
 import json
@@ -11,23 +11,42 @@ import pathlib
 import statistics
 import subprocess
 import sys
+from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-RUNS = 5
-PACKETS = 1_000_000
-SOURCES = 1024  # each far over the limit of 10 packets a second
+RUNS = 21
+CPU = min(os.sched_getaffinity(0))  # the flood's; a veth's other end works where the sender does
 
-# The same job as sluice's `packets: 10/s, burst 20` per source. The set holds as many addresses as there are sources.
-NFT_METER = """
+
+@dataclass(frozen=True)
+class Flood:
+    """Sources far over a limit of 6 packets a minute each."""
+
+    case: str
+    packets: int
+    sources: int
+    burst: int
+
+
+FLOODS = (Flood("live_flood_1k_sources", 400_000, 1 << 10, 20), Flood("live_flood_64k_sources", 1_000_000, 1 << 16, 1))
+
+# The same job as sluice's `packets: 6/m, burst N` per source, with room for as many sources as its table has; and what
+# nftables costs with nothing to do but to drop.
+NFT_TABLE = """
 table netdev bench {
-  set sources { type ipv4_addr; size 65536; flags dynamic; }
+  set sources { type ipv4_addr; size 1048576; flags dynamic; }
   counter dropped { }
   chain ingress {
     type filter hook ingress device "in" priority 0; policy accept;
-    update @sources { ip saddr limit rate over 10/second burst 20 packets } counter name dropped drop
+    RULE
   }
 }
 """
+NFT_METER = "update @sources { ip saddr limit rate over 6/minute burst BURST packets } counter name dropped drop"
+NFT_DROP = "counter name dropped drop"
+XDP_SUBJECTS = {"empty": "drop", "sluice": "sluice", "lru_hash": "lru"}
+# What is taken off a subject's time for it to be the limiter's alone.
+PLAIN_DROP = {"sluice": "empty", "lru_hash": "empty", "nftables": "nftables_drop"}
 
 
 def enter(netns, *command):
@@ -68,8 +87,8 @@ class Lab:
 class Hold:
     """A program on `in` for as long as the block lasts; .dropped afterwards is what it counted, -1 if it counts none."""
 
-    def __init__(self, lab, bench, subject):
-        self.command = enter(lab.name, bench, "hold", subject, "in", lab.ifindex("in"))
+    def __init__(self, lab, bench, subject, burst):
+        self.command = enter(lab.name, bench, "hold", subject, "in", lab.ifindex("in"), burst)
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -81,60 +100,80 @@ class Hold:
         self.dropped = int(self.process.communicate("\n", timeout=30)[0])
 
 
-def flood(lab, bench):
-    """Nanoseconds a frame on one processor, the receiving end's softirqs included."""
-    return float(lab.call(bench, "flood", lab.ifindex("out"), PACKETS, SOURCES - 1))
+class NftRule:
+    """The same for a rule of nftables at the ingress hook. NAPI is on: a veth takes no frames without."""
+
+    def __init__(self, lab, rule):
+        self.lab = lab
+        self.table = NFT_TABLE.replace("RULE", rule)
+
+    def __enter__(self):
+        self.lab.napi(True)
+        self.lab.call("nft", "-f", "-", input=self.table)
+        return self
+
+    def __exit__(self, *_):
+        counters = json.loads(self.lab.call("nft", "-j", "list", "counter", "netdev", "bench", "dropped"))["nftables"]
+        self.dropped = next(item["counter"]["packets"] for item in counters if "counter" in item)
+        self.lab.call("nft", "delete", "table", "netdev", "bench")
+        self.lab.napi(False)
 
 
-def nft_dropped(lab):
-    counters = json.loads(lab.call("nft", "-j", "list", "counter", "netdev", "bench", "dropped"))["nftables"]
-    return next(item["counter"]["packets"] for item in counters if "counter" in item)
+def has_nftables(lab):
+    tried = subprocess.run(enter(lab.name, "nft", "-f", "-"), input=NFT_TABLE.replace("RULE", NFT_DROP), text=True,
+                           stderr=subprocess.PIPE)
+    if tried.returncode == 0:
+        lab.call("nft", "delete", "table", "netdev", "bench")
+    else:
+        print(f"bench_packets: no comparison with nftables: {tried.stderr.strip()}", file=sys.stderr)
+    return tried.returncode == 0
 
 
-def measure_flood(bench):
-    """Interleaved runs of every subject; {subject: [nanoseconds a frame]}."""
-    samples = {"generator": [], "empty": [], "sluice": [], "nftables": []}
+def measure_flood(bench, flood):
+    """Interleaved runs of every subject; {subject: [nanoseconds a frame on one processor, both ends included]}."""
+    samples = {}
     with Lab() as lab:
-        tried = subprocess.run(enter(lab.name, "nft", "-f", "-"), input=NFT_METER, text=True, stderr=subprocess.PIPE)
-        has_nft = tried.returncode == 0
-        if has_nft:
-            lab.call("nft", "delete", "table", "netdev", "bench")
-        else:
-            print(f"bench_packets: no comparison with nftables: {tried.stderr.strip()}", file=sys.stderr)
-            del samples["nftables"]
+        lab.napi(False)
+        subjects = {subject: lambda name=name: Hold(lab, bench, name, flood.burst)
+                    for subject, name in XDP_SUBJECTS.items()}
+        if has_nftables(lab):
+            subjects["nftables"] = lambda: NftRule(lab, NFT_METER.replace("BURST", str(flood.burst)))
+            subjects["nftables_drop"] = lambda: NftRule(lab, NFT_DROP)
+
+        def send():
+            return float(lab.call("taskset", "-c", CPU, bench, "flood", lab.ifindex("out"), flood.packets,
+                                  flood.sources - 1))
+
         for _ in range(RUNS):
             # Without NAPI at the far end a veth takes no frames: what is left is the generator.
-            lab.napi(False)
-            samples["generator"].append(flood(lab, bench))
-            with Hold(lab, bench, "drop"):
-                samples["empty"].append(flood(lab, bench))
-            with Hold(lab, bench, "sluice") as held:
-                samples["sluice"].append(flood(lab, bench))
-            expect_dropped("sluice", held.dropped)
-            if has_nft:
-                lab.napi(True)
-                lab.call("nft", "-f", "-", input=NFT_METER)
-                samples["nftables"].append(flood(lab, bench))
-                expect_dropped("nftables", nft_dropped(lab))
-                lab.call("nft", "delete", "table", "netdev", "bench")
+            samples.setdefault("generator", []).append(send())
+            for subject, attach in subjects.items():
+                with attach() as held:
+                    samples.setdefault(subject, []).append(send())
+                if 0 <= held.dropped < 0.9 * flood.packets:
+                    raise RuntimeError(f"{subject} dropped only {held.dropped} of {flood.packets} frames: the "
+                                       "comparison means nothing")
     return samples
 
 
-def expect_dropped(subject, dropped):
-    if dropped < 0.9 * PACKETS:
-        raise RuntimeError(f"{subject} dropped only {dropped} of {PACKETS} frames: the comparison means nothing")
+def row(flood, subject, metric, values):
+    values = sorted(values)
+    return {"suite": "packets", "case": flood.case, "subject": subject, "metric": metric,
+            "value": statistics.median(values), "unit": "ns", "runs": len(values), "min": values[0], "max": values[-1],
+            "p10": values[(len(values) - 1) // 10], "p90": values[(len(values) - 1) * 9 // 10]}
 
 
-def rows_of(samples):
-    generator = statistics.median(samples["generator"])
+def rows_of(flood, samples):
     rows = []
     for subject, values in samples.items():
         if subject == "generator":
+            rows.append(row(flood, subject, "ns_per_packet", values))
             continue
-        over = [value - generator for value in values]
-        rows.append({"suite": "packets", "case": "live_flood_veth", "subject": subject,
-                     "metric": "ns_per_packet_over_generator", "value": statistics.median(over), "unit": "ns",
-                     "runs": len(over), "min": min(over), "max": max(over)})
+        rows.append(row(flood, subject, "ns_per_packet_over_generator",
+                        [value - sent for value, sent in zip(values, samples["generator"])]))
+        if subject in PLAIN_DROP:
+            rows.append(row(flood, subject, "ns_per_packet_over_plain_drop",
+                            [value - dropped for value, dropped in zip(values, samples[PLAIN_DROP[subject]])]))
     return rows
 
 
@@ -152,10 +191,11 @@ def main():
     if arguments.only != "flood":
         rows += json.loads(run(bench, "run"))
     if arguments.only != "programs":
-        rows += rows_of(measure_flood(bench))
+        for flood in FLOODS:
+            rows += rows_of(flood, measure_flood(bench, flood))
     for row in rows:
-        print(f"{row['case']:28} {row['subject']:10} {row['value']:8.0f} {row['unit']}  "
-              f"({row['min']:.0f} to {row['max']:.0f})  {row['metric']}")
+        print(f"{row['case']:36} {row['subject']:18} {row['value']:8.0f} {row['unit']}  "
+              f"({row['p10']:.0f} to {row['p90']:.0f})  {row['metric']}")
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
 

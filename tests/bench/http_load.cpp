@@ -1,6 +1,9 @@
 // A closed-loop HTTP/1.1 load on one thread: every connection asks again as soon as it has its answer.
 //
-//   http_load ADDRESS PORT CONNECTIONS SECONDS PATH
+//   http_load ADDRESS PORT CONNECTIONS SECONDS PATH [patient]
+//
+// patient: says "ready" once connected, begins when its input has a line, waits however long there is no answer, and counts
+// what has not been answered at the end by how long it has waited; `unanswered` says how many those are.
 //
 // Prints one JSON object: requests, seconds, refused (429s), other (neither 2xx nor 429), p50_us, p99_us, max_us.
 // It does as little per request as a correct client can (one recv, one send, no epoll_ctl), because a generator that
@@ -93,18 +96,22 @@ class Load {
         }
     }
 
-    void run(Nanos duration) {
+    void run(Nanos duration, bool patient) {
         const Nanos start = monotonic_now();
         for (Connection& connection : connections_) ask(connection, monotonic_now());
         std::array<epoll_event, 256> events{};
         Nanos now = start;
         while (now - start < duration) {
-            const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), 1000);
-            if (count == 0) fail("no answer for a second");
+            const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), patient ? 20 : 1000);
+            if (count == 0 && !patient) fail("no answer for a second");
+            if (count == 0) now = monotonic_now();
             for (int i = 0; i < count; ++i)
                 now = take(*static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr));
         }
-        report(now - start);
+        const std::size_t answered = latencies_.size();
+        if (patient)
+            for (const Connection& connection : connections_) note(now - connection.asked);
+        report(now - start, answered);
     }
 
   private:
@@ -127,23 +134,27 @@ class Load {
         if (answer->bytes != connection.received) fail("more than one answer to one request");
         refused_ += answer->status == 429 ? 1 : 0;
         other_ += answer->status != 429 && answer->status / 100 != 2 ? 1 : 0;
-        latencies_.push_back(static_cast<std::uint32_t>(std::min<Nanos>(now - connection.asked, UINT32_MAX)));
+        note(now - connection.asked);
         connection.received = 0;
         ask(connection, now);
         return now;
     }
 
-    void report(Nanos elapsed) {
+    void note(Nanos latency) {
+        latencies_.push_back(static_cast<std::uint32_t>(std::min<Nanos>(latency, UINT32_MAX)));
+    }
+
+    void report(Nanos elapsed, std::size_t answered) {
         if (latencies_.empty()) fail("no answer");
         std::sort(latencies_.begin(), latencies_.end());
         const auto quantile_us = [&](std::size_t percent) {
             return latencies_[(latencies_.size() - 1) * percent / 100] / 1000.0;
         };
         std::printf(
-            R"({"requests":%zu,"seconds":%.6f,"refused":%zu,"other":%zu,"p50_us":%.1f,"p99_us":%.1f,"max_us":%.1f})"
+            R"({"requests":%zu,"seconds":%.6f,"refused":%zu,"other":%zu,"unanswered":%zu,"p50_us":%.1f,"p99_us":%.1f,"max_us":%.1f})"
             "\n",
-            latencies_.size(), static_cast<double>(elapsed) / kSecond, refused_, other_, quantile_us(50),
-            quantile_us(99), quantile_us(100));
+            answered, static_cast<double>(elapsed) / kSecond, refused_, other_, latencies_.size() - answered,
+            quantile_us(50), quantile_us(99), quantile_us(100));
     }
 
     std::string request_;
@@ -159,8 +170,14 @@ class Load {
 
 int main(int count, char** arguments) {
     using namespace sluice;
-    if (count != 6) fail("usage: http_load ADDRESS PORT CONNECTIONS SECONDS PATH");
+    const bool patient = count == 7 && std::string_view{arguments[6]} == "patient";
+    if (count != 6 && !patient) fail("usage: http_load ADDRESS PORT CONNECTIONS SECONDS PATH [patient]");
     Load load{arguments[1], arguments[2], number<std::size_t>(arguments[3], "CONNECTIONS"), arguments[5]};
-    load.run(static_cast<Nanos>(number<double>(arguments[4], "SECONDS") * kSecond));
+    if (patient) {
+        std::puts("ready");
+        std::fflush(stdout);
+        static_cast<void>(std::getchar());
+    }
+    load.run(static_cast<Nanos>(number<double>(arguments[4], "SECONDS") * kSecond), patient);
     return 0;
 }

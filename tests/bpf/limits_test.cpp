@@ -313,10 +313,7 @@ TEST_F(Limits, OffendersStayWhenForgedSourcesFillTheTable) {
     auto small = ProgramUnderTest::open({16, 16, 64});  // 128 entries
     ASSERT_TRUE(small);
     program_ = std::move(*small);
-    KernelPolicy policy = enforcing();
-    policy.limits = {limit(PacketCount::kPackets, 100, kHour, 100)};
-    policy.newcomers = {1'000'000'000, kSecond};  // the gate stays open
-    apply(policy);
+    limited({limit(PacketCount::kPackets, 100, kHour, 100)});
     EXPECT_EQ(program_->run_many(tcp_from("192.0.2.1"), 200),
               (Counts{{"passed", 100}, {"limit_packets", 100}}));
     std::uint64_t forged_passed = 0;
@@ -461,7 +458,6 @@ TEST_F(SmallTables, AFloodOnOneGroupEvictsNobodyFromAnother) {
     policy.limits = {limit(PacketCount::kPackets, 1, kHour, 10)};
     policy.port_groups = {{"a", {1000}, policy.limits, 0}, {"b", {2000}, policy.limits, 0}};
     policy.other_ports = true;
-    policy.newcomers = {1'000'000'000, kSecond};
     apply(policy);
     const auto of_source = [](std::uint16_t port) {
         return Ethernet{} / IPv4{.source = "192.0.2.1"} / Udp{.destination = port};
@@ -480,7 +476,7 @@ TEST_F(SmallTables, TheGateKeepsThoseWhoAreInAndLeavesTheRestToTheirPrefix) {
     KernelPolicy policy = enforcing();
     policy.limits = {limit(PacketCount::kPackets, 1, kHour, 10), limit(PacketCount::kUdp, 1, kHour, 500)};
     policy.limits[1].per = PacketScope::kPrefix;
-    policy.newcomers = {1, kHour};  // one a tick
+    policy.newcomers = Rate{1, kHour};  // one a tick
     apply(policy);
     auto clock = ProgramClock::of(*program_);
     ASSERT_TRUE(clock) << clock.error().message;

@@ -31,11 +31,20 @@ json not_configured() {
     return {{"status", "not_configured"}};
 }
 
+json nodes_json(const SharedLedgerState& shared) {
+    json nodes = json::array();
+    for (const SharedLedgerNode& node : shared.nodes)
+        nodes.push_back(
+            {{"node", node.address}, {"up", node.up}, {"slots", node.slots}, {"error", node.error}});
+    return nodes;
+}
+
 json redis_json(const Ledger& ledger) {
     const auto shared = ledger.shared();
     if (!shared) return not_configured();
     json described{{"status", shared->up ? "up" : "down"}, {"node", shared->node}, {"hosts", shared->hosts}};
     if (shared->alone > 0) described["alone_s"] = shared->alone / kSecond;
+    if (!shared->nodes.empty()) described["nodes"] = nodes_json(*shared);
     return described;
 }
 
@@ -53,6 +62,10 @@ json ledger_json(const Ledger& ledger) {
         all["late"] = shared->late;
         all["unleased"] = shared->unleased;
         all["forgotten"] = shared->forgotten;
+        if (!shared->nodes.empty()) {
+            all["nodes"] = nodes_json(*shared);
+            all["redirects"] = shared->redirects;
+        }
     }
     return all;
 }

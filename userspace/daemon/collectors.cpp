@@ -1,5 +1,7 @@
 #include "daemon/collectors.hpp"
 
+#include <algorithm>
+
 namespace sluice {
 
 void collect_kernel(const KernelEnforcer& kernel, const SynCookieState& syn_cookies, Samples& samples) {
@@ -45,6 +47,11 @@ void collect_shared(const SharedLedgerState& shared, Samples& samples) {
     add(Metric::kLedgerLosses, shared.losses);
     samples.add(Metric::kLedgerRoundTrip, {},
                 static_cast<double>(shared.round_trip) / static_cast<double>(kSecond));
+    if (shared.nodes.empty()) return;
+    const auto up = std::ranges::count(shared.nodes, true, &SharedLedgerNode::up);
+    samples.add(Metric::kLedgerNodes, {"up"}, static_cast<double>(up));
+    samples.add(Metric::kLedgerNodes, {"down"}, static_cast<double>(std::ssize(shared.nodes) - up));
+    add(Metric::kLedgerRedirects, shared.redirects);
 }
 
 }  // namespace

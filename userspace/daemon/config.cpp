@@ -166,6 +166,11 @@ Result<> check_ledger(const LedgerSettings& ledger) {
         return invalid("ledger.kind redis needs ledger.nodes, a list of HOST:PORT or unix:PATH");
     if (!redis.ca_file.empty() && !redis.tls)
         return invalid("ledger.ca_file is set, but ledger.tls is not: nothing would be encrypted");
+    if (redis.cluster && !redis.sentinel.empty())
+        return invalid("ledger.cluster and ledger.sentinel are both set: a Cluster fails over by itself");
+    for (const std::string& node : redis.nodes)
+        if (redis.cluster && node.starts_with("unix:"))
+            return invalid("ledger.nodes " + node + ": the nodes of a Cluster are reached by HOST:PORT");
     if (!redis.username.empty() && redis.password_file.empty())
         return invalid("ledger.username needs ledger.password_file");
     for (const auto& [name, file] :

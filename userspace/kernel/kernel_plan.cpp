@@ -196,11 +196,12 @@ void plan_groups(const KernelPolicy& policy, const KernelPlanContext& context, K
     }
 }
 
-std::uint32_t newcomers_in_a_tick(const Rate& rate, Nanos tick) {
+std::uint32_t newcomers_in_a_tick(const std::optional<Rate>& rate, Nanos tick) {
+    constexpr auto kAll = std::numeric_limits<std::uint32_t>::max();
+    if (!rate) return kAll;
     const Wide granted =
-        Wide{rate.count} * static_cast<std::uint64_t>(tick) / static_cast<std::uint64_t>(rate.window);
-    return static_cast<std::uint32_t>(
-        std::clamp(granted, Wide{1}, Wide{std::numeric_limits<std::uint32_t>::max()}));
+        Wide{rate->count} * static_cast<std::uint64_t>(tick) / static_cast<std::uint64_t>(rate->window);
+    return static_cast<std::uint32_t>(std::clamp(granted, Wide{1}, Wide{kAll}));
 }
 
 void plan_ban(const KernelPolicy& policy, const KernelPlanContext& context, sluice_policy& image) {
@@ -268,7 +269,7 @@ std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
         check_limits(group.limits, "kernel.ports[" + group.name + "].limits");
     if (policy.port_groups.size() >= SLUICE_GROUPS)
         problem("kernel.ports", "holds more than " + std::to_string(SLUICE_GROUPS - 1) + " groups");
-    if (policy.newcomers.count == 0 || policy.newcomers.window <= 0)
+    if (policy.newcomers && (policy.newcomers->count == 0 || policy.newcomers->window <= 0))
         problem("kernel.newcomers", "must be at least 1 in a positive time");
     if (policy.ban) {
         if (policy.ban->after == 0 || policy.ban->after > kMostDrops)

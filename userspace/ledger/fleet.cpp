@@ -66,8 +66,12 @@ std::string_view to_string(FleetHost::State state) {
     return "gone";
 }
 
-Fleet::Fleet(RedisLink& link, std::string host_id, std::string name)
-    : link_(link), host_id_(std::move(host_id)), name_(std::move(name)), book_(host_id_) {}
+Fleet::Fleet(RedisNodes& redis, std::string host_id, std::string name)
+    : redis_(redis),
+      slot_(redis.slot_of(kFleetHeadKey)),
+      host_id_(std::move(host_id)),
+      name_(std::move(name)),
+      book_(host_id_) {}
 
 void Fleet::say(FleetFact fact) {
     fact.host = name_;
@@ -78,7 +82,7 @@ void Fleet::say(FleetFact fact) {
         return !std::exchange(outbox.posted, true);
     });
     if (!kept) stats_.with([](FleetStats& stats) { ++stats.lost; });
-    if (first) asio::post(link_.context(), [this] { drain(); });
+    if (first) asio::post(redis_.context(), [this] { drain(); });
 }
 
 std::vector<FleetNews> Fleet::take(std::size_t most) {
@@ -121,12 +125,12 @@ std::vector<FleetHost> Fleet::hosts(Nanos now) const {
 }
 
 void Fleet::leave() {
-    if (!link_.up()) return;
+    if (!redis_.up(slot_)) return;
     auto heard = std::make_shared<std::promise<void>>();
     auto future = heard->get_future();
-    asio::post(link_.context(), [this, heard] {
-        link_.send(fleet_leave_command(host_id_),
-                   [heard](const redisReply*, Nanos, Nanos) { heard->set_value(); });
+    asio::post(redis_.context(), [this, heard] {
+        redis_.send(slot_, fleet_leave_command(host_id_),
+                    [heard](const redisReply*, Nanos, Nanos) { heard->set_value(); });
     });
     future.wait_for(kLeavePatience);
 }
@@ -134,7 +138,7 @@ void Fleet::leave() {
 void Fleet::tick() {
     ++ticks_;
     if (ticks_ % kTicksBetweenSweeps == 0) book_.sweep(monotonic_now());
-    if (!link_.up()) return;
+    if (!redis_.up(slot_)) return;
     if (std::exchange(fresh_, false)) {
         book_.connected();
         list_at_ = ticks_;
@@ -173,10 +177,10 @@ bool Fleet::understood(const redisReply* reply, bool parsed) {
 }
 
 void Fleet::speak() {
-    if (!link_.up() || !book_.has_to_speak()) return;
+    if (!redis_.up(slot_) || !book_.has_to_speak()) return;
     const auto words = book_.begin(monotonic_now());
     if (words.empty()) return;
-    link_.send(fleet_say_command(words), [this](const redisReply* reply, Nanos, Nanos) {
+    redis_.send(slot_, fleet_say_command(words), [this](const redisReply* reply, Nanos, Nanos) {
         const auto outcomes = reply == nullptr ? std::nullopt : parse_said(*reply);
         if (!understood(reply, outcomes.has_value())) {
             book_.lost();  // the next tick tries again
@@ -197,7 +201,7 @@ void Fleet::speak() {
 void Fleet::ask() {
     if (asking_ || inbox_.with([](const auto& inbox) { return inbox.size() >= kEnoughUnread; })) return;
     asking_ = true;
-    link_.send({"GET", std::string{kFleetHeadKey}}, [this](const redisReply* reply, Nanos, Nanos) {
+    redis_.send(slot_, {"GET", std::string{kFleetHeadKey}}, [this](const redisReply* reply, Nanos, Nanos) {
         asking_ = false;
         if (reply == nullptr) return;
         if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_NIL) return;
@@ -210,8 +214,8 @@ void Fleet::ask() {
 
 void Fleet::read() {
     asking_ = true;
-    link_.send(fleet_read_command(book_.since(), kReadAtOnce),
-               [this](const redisReply* reply, Nanos, Nanos now) { heard(reply, now); });
+    redis_.send(slot_, fleet_read_command(book_.since(), kReadAtOnce),
+                [this](const redisReply* reply, Nanos, Nanos now) { heard(reply, now); });
 }
 
 void Fleet::heard(const redisReply* reply, Nanos now) {
@@ -244,15 +248,16 @@ void Fleet::heard(const redisReply* reply, Nanos now) {
 }
 
 void Fleet::greet() {
-    link_.send(fleet_greet_command(host_id_, description()), [this](const redisReply* reply, Nanos, Nanos) {
-        const bool counted = reply != nullptr && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
-        if (understood(reply, counted))
-            known_hosts_ = static_cast<unsigned>(std::min<long long>(reply->integer, 1'000'000));
-    });
+    redis_.send(
+        slot_, fleet_greet_command(host_id_, description()), [this](const redisReply* reply, Nanos, Nanos) {
+            const bool counted = reply != nullptr && reply->type == REDIS_REPLY_INTEGER && reply->integer > 0;
+            if (understood(reply, counted))
+                known_hosts_ = static_cast<unsigned>(std::min<long long>(reply->integer, 1'000'000));
+        });
 }
 
 void Fleet::list() {
-    link_.send(fleet_list_command(), [this](const redisReply* reply, Nanos, Nanos now) {
+    redis_.send(slot_, fleet_list_command(), [this](const redisReply* reply, Nanos, Nanos now) {
         auto hosts = reply == nullptr ? std::nullopt : parse_list(*reply);
         if (hosts) listed_.with([&](Listed& listed) { listed = {*std::move(hosts), now}; });
     });

@@ -14,7 +14,7 @@
 
 #include "base/guarded.hpp"
 #include "ledger/fleet_script.hpp"
-#include "ledger/redis_link.hpp"
+#include "ledger/redis_nodes.hpp"
 
 namespace sluice {
 
@@ -50,28 +50,29 @@ struct FleetStats {
 
 class Fleet {
   public:
-    // host_id: of this process and no other, ever. The link outlives it.
-    Fleet(RedisLink& link, std::string host_id, std::string name);
+    // host_id: of this process and no other, ever. `redis` outlives it.
+    Fleet(RedisNodes& redis, std::string host_id, std::string name);
 
     // --- any thread
     // Tells the others. Does not wait. `host` and `host_id` are filled in.
     void say(FleetFact fact);
     // What was heard, oldest first; at most `most`. The rest waits.
     std::vector<FleetNews> take(std::size_t most);
+    bool reachable() const { return redis_.up(slot_); }
     void describe(std::string policy_name, std::string policy_hash);
     FleetStats stats() const;
     // As last heard, this host first, then by name. Those that are gone and live again under another id are left out.
     std::vector<FleetHost> hosts(Nanos now) const;
     const std::string& name() const { return name_; }
-    // Not on the link's thread: tells that this host goes, and waits a little for it to be heard.
+    // Not on the Redis thread: tells that this host goes, and waits a little for it to be heard.
     void leave();
 
-    // Before the link starts: called on its thread when take() has something again.
+    // Before Redis is spoken to: called on its thread when take() has something again.
     void on_news(std::function<void()> call) {
         on_news_.with([&](auto& held) { held = std::move(call); });
     }
 
-    // --- the link's thread
+    // --- the Redis thread
     void connected() { fresh_ = true; }
     void tick();  // every 50 ms or so
     unsigned known_hosts() const { return known_hosts_; }
@@ -101,7 +102,8 @@ class Fleet {
 
     static constexpr std::size_t kMostWaiting = FleetBook::kMostFacts;  // in either box
 
-    RedisLink& link_;
+    RedisNodes& redis_;
+    const RedisSlot slot_;
     const std::string host_id_;
     const std::string name_;
     const Nanos started_wall_ = wall_now();
@@ -111,7 +113,7 @@ class Fleet {
     Guarded<Listed> listed_;
     Guarded<FleetStats> stats_;
     Guarded<std::function<void()>> on_news_;
-    // The link's thread
+    // The Redis thread
     FleetBook book_;
     bool fresh_ = false;
     bool asking_ = false;

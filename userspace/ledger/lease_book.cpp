@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ledger/lease_script.hpp"
+
 namespace sluice {
 namespace {
 
@@ -15,6 +17,7 @@ struct LeaseBook::Round {
     struct Place {
         Entry* entry;
         Lease::Take take;
+        bool away;  // the Redis that has the key
     };
 
     Round(LeaseBook& book, const Request& asked) : request(asked) {
@@ -34,7 +37,8 @@ struct LeaseBook::Round {
             std::uint64_t cost = charge.cost;
             for (std::size_t j = 0; j < i; ++j)
                 if (places[j].entry == &entry) cost += asked.charges[j].cost;
-            places[i] = {&entry, entry.lease.judge(charge.rate, cost, asked.monotonic)};
+            places[i] = {&entry, entry.lease.judge(charge.rate, cost, asked.monotonic),
+                         !book.redis_.up(entry.slot)};
         }
     }
     ~Round() { unlock(); }
@@ -47,14 +51,15 @@ struct LeaseBook::Round {
     }
     std::size_t size() const { return request.charges.size(); }
     bool enforced(std::size_t i) const { return request.charges[i].mode == LimitMode::kEnforce; }
+    // Of those whose Redis is there.
     bool any(Lease::Take take) const {
         for (std::size_t i = 0; i < size(); ++i)
-            if (places[i].take == take) return true;
+            if (places[i].take == take && !places[i].away) return true;
         return false;
     }
     bool enforced_any(Lease::Take take) const {
         for (std::size_t i = 0; i < size(); ++i)
-            if (enforced(i) && places[i].take == take) return true;
+            if (enforced(i) && places[i].take == take && !places[i].away) return true;
         return false;
     }
 
@@ -65,8 +70,12 @@ struct LeaseBook::Round {
     std::vector<KeyHash> to_speak;
 };
 
-LeaseBook::LeaseBook(Limiter& limiter, RedisLink& link, std::string host)
-    : limiter_(limiter), link_(link), host_(std::move(host)), expiry_(link.context()) {}
+LeaseBook::LeaseBook(Limiter& limiter, RedisNodes& redis, std::string host)
+    : limiter_(limiter),
+      redis_(redis),
+      host_(std::move(host)),
+      clocks_(redis.slots()),
+      expiry_(redis.context()) {}
 
 LeaseBook::~LeaseBook() = default;
 
@@ -84,6 +93,7 @@ LeaseBook::Entry& LeaseBook::entry_of(Shard& shard, const Charge& charge) {
                     .emplace(key, std::make_unique<Entry>(next_id_.fetch_add(1, std::memory_order_relaxed)))
                     .first;
         found->second->key = key;
+        if (redis_.is_cluster()) found->second->slot = redis_.slot_of(lease_key_name(key));
     }
     return *found->second;
 }
@@ -97,13 +107,11 @@ std::optional<Admission> LeaseBook::admit(const Request& request, std::span<Char
     std::vector<KeyHash> to_speak;
     {
         Round round{*this, request};
-        if (!link_.up()) {
-            admission = spend(round, results);
-        } else if (round.enforced_any(Lease::Take::kDenied)) {
+        if (round.enforced_any(Lease::Take::kDenied)) {
             admission = refuse(round, results);
         } else if (!round.any(Lease::Take::kAsk)) {
             admission = spend(round, results);
-        } else if (waker && (request.asked == 0 || request.monotonic - request.asked < link_.deadline())) {
+        } else if (waker && (request.asked == 0 || request.monotonic - request.asked < redis_.deadline())) {
             ticket = park(round, waker());
         } else {
             late_.fetch_add(1, std::memory_order_relaxed);
@@ -120,10 +128,10 @@ std::shared_ptr<LeaseBook::Ticket> LeaseBook::park(Round& round, Wake wake) {
     const Request& request = round.request;
     auto ticket = std::make_shared<Ticket>();
     ticket->wake = std::move(wake);
-    ticket->deadline = (request.asked == 0 ? request.monotonic : request.asked) + link_.deadline();
+    ticket->deadline = (request.asked == 0 ? request.monotonic : request.asked) + redis_.deadline();
     if (request.asked == 0) waited_.fetch_add(1, std::memory_order_relaxed);
     for (std::size_t i = 0; i < round.size(); ++i) {
-        if (round.places[i].take != Lease::Take::kAsk) continue;
+        if (round.places[i].take != Lease::Take::kAsk || round.places[i].away) continue;
         Entry& entry = *round.places[i].entry;
         const std::uint64_t cost = request.charges[i].cost;
         entry.lease.want(cost);
@@ -161,13 +169,12 @@ Admission LeaseBook::refuse(Round& round, std::span<ChargeResult> results) {
 
 Admission LeaseBook::spend(Round& round, std::span<ChargeResult> results) {
     const Request& request = round.request;
-    const bool up = link_.up();
     std::array<Charge, kMaxCharges> charges;
     std::ranges::copy(request.charges, charges.begin());
     const unsigned hosts = hosts_.load(std::memory_order_relaxed);
     bool closed = false;
-    for (std::size_t i = 0; i < round.size() && !up; ++i) {
-        if (round.places[i].take == Lease::Take::kTaken) continue;
+    for (std::size_t i = 0; i < round.size(); ++i) {
+        if (!round.places[i].away || round.places[i].take == Lease::Take::kTaken) continue;
         if (request.losses[i] == LedgerLoss::kShare)
             charges[i].rate.count = std::max<std::uint64_t>(1, charges[i].rate.count / hosts);
         closed = closed || (request.losses[i] == LedgerLoss::kClosed && round.enforced(i));
@@ -182,7 +189,7 @@ Admission LeaseBook::spend(Round& round, std::span<ChargeResult> results) {
         if (admission.admitted && !results[i].refused) {
             if (place.take == Lease::Take::kTaken) {
                 lease.spend(charge.rate, charge.cost, request.monotonic);
-            } else if (!up) {
+            } else if (place.away) {
                 lease.use_unleased(charge.rate, charge.cost, request.monotonic);
                 unleased = true;
                 if (!place.entry->cared) queue(*place.entry, round.to_speak);
@@ -191,7 +198,7 @@ Admission LeaseBook::spend(Round& round, std::span<ChargeResult> results) {
                     true;  // a shadow's: it is let through, and told as what would not have been
             }
         }
-        if (up)
+        if (!place.away)
             results[i].remaining =
                 std::min(results[i].remaining, lease.held(request.monotonic) + lease.free_elsewhere());
         if (lease.wants_to_speak(request.monotonic)) queue(*place.entry, round.to_speak);

@@ -22,7 +22,7 @@
 
 #include "ledger/lease.hpp"
 #include "ledger/redis_clock.hpp"
-#include "ledger/redis_link.hpp"
+#include "ledger/redis_nodes.hpp"
 #include "limiter/limiter.hpp"
 #include "limiter/spin_lock.hpp"
 
@@ -40,7 +40,7 @@ struct LeaseStats {
 
 class LeaseBook {
   public:
-    // Called once, on the link's thread: the request may ask again.
+    // Called once, on the Redis thread: the request may ask again.
     using Wake = std::function<void()>;
     // Makes a Wake for a request that has to wait. Empty: it can't.
     using Waker = std::function<Wake()>;
@@ -54,7 +54,7 @@ class LeaseBook {
     };
 
     // host: the name of this process among all, ever. Both outlive it.
-    LeaseBook(Limiter& limiter, RedisLink& link, std::string host);
+    LeaseBook(Limiter& limiter, RedisNodes& redis, std::string host);
     ~LeaseBook();
     LeaseBook(const LeaseBook&) = delete;
     LeaseBook& operator=(const LeaseBook&) = delete;
@@ -63,11 +63,11 @@ class LeaseBook {
     // deadline. `results` is only filled if it is decided.
     std::optional<Admission> admit(const Request& request, std::span<ChargeResult> results,
                                    const Waker& waker);
-    // What all hosts have spent is forgotten. kUnavailable: Redis is away. Not on the link's thread; waits for Redis.
+    // What all hosts have spent is forgotten. kUnavailable: Redis is away. Not on the Redis thread; waits for Redis.
     Result<> reset(const KeyHash& key);
     LeaseStats stats() const;
 
-    // The link's thread. loaded: the script's SHA1 as SCRIPT LOAD said.
+    // The Redis thread. loaded: the script's SHA1 as SCRIPT LOAD said.
     void connected(std::string loaded) {
         sha_ = std::move(loaded);
         fresh_connection_ = true;
@@ -95,8 +95,10 @@ class LeaseBook {
         KeyHash key;
         Lease lease;
         std::vector<Waiting> waiting;
-        bool queued = false;  // in the outbox
-        bool cared = false;   // in care_
+        RedisSlot slot = 0;
+        bool queued = false;    // in the outbox
+        bool cared = false;     // in care_
+        bool scripted = false;  // the script has to go with the next message
     };
     struct HashOfKey {
         std::size_t operator()(const KeyHash& key) const { return key.low; }
@@ -125,7 +127,7 @@ class LeaseBook {
     static constexpr std::size_t kMostKeys = 4'000'000 / kShards;  // of one shard
 
     Limiter& limiter_;
-    RedisLink& link_;
+    RedisNodes& redis_;
     const std::string host_;
     std::unique_ptr<Shard[]> shards_ = std::make_unique<Shard[]>(kShards);
     std::atomic<std::uint64_t> next_id_{1};
@@ -141,11 +143,10 @@ class LeaseBook {
         bool posted = false;
     };
     Guarded<Outbox> outbox_;
-    // The link's thread
+    // The Redis thread
     std::string sha_;
     bool fresh_connection_ = false;
-    bool load_script_ = false;
-    RedisClock clock_;
+    std::vector<RedisClock> clocks_;  // of each slot: one that moves to another Redis must not move in time
     std::deque<KeyHash> care_;
     std::deque<std::shared_ptr<Ticket>> tickets_;  // ascending deadlines
     bool expiring_ = false;

@@ -1,4 +1,4 @@
-// The leases' half on the link's thread: what is said to Redis, what it answers, and who is woken by it.
+// The leases' half on the Redis thread: what is said to Redis, what it answers, and who is woken by it.
 #include <hiredis/hiredis.h>
 
 #include <boost/asio/post.hpp>
@@ -24,14 +24,14 @@ void LeaseBook::post(std::vector<KeyHash> keys, std::shared_ptr<Ticket> ticket) 
         if (ticket != nullptr) outbox.tickets.push_back(std::move(ticket));
         return !std::exchange(outbox.posted, true);
     });
-    if (first) asio::post(link_.context(), [this] { drain(); });
+    if (first) asio::post(redis_.context(), [this] { drain(); });
 }
 
 void LeaseBook::drain() {
     Outbox taken;
     outbox_.with([&](Outbox& outbox) { std::swap(outbox, taken); });
     for (std::shared_ptr<Ticket>& ticket : taken.tickets) tickets_.push_back(std::move(ticket));
-    if (!link_.up()) {
+    if (!redis_.any_up()) {
         for (const auto& ticket : tickets_) wake(*ticket);
         tickets_.clear();
     }
@@ -57,7 +57,7 @@ void LeaseBook::expire() {
     expiry_.async_wait([this](const boost::system::error_code& error) {
         if (error) return;
         // It may have been this process that was held up: what has arrived meanwhile is read first.
-        asio::post(link_.context(), [this] {
+        asio::post(redis_.context(), [this] {
             expiring_ = false;
             expire();
         });
@@ -76,6 +76,8 @@ void LeaseBook::speak(const KeyHash& key) {
     Shard& shard = shard_of(key);
     std::vector<std::string> words;
     std::uint64_t seq = 0;
+    RedisSlot slot = 0;
+    bool scripted = false;
     {
         const std::lock_guard lock{shard.lock};
         const auto found = shard.entries.find(key);
@@ -84,31 +86,31 @@ void LeaseBook::speak(const KeyHash& key) {
         entry.queued = false;
         care_for(entry);
         const Nanos now = monotonic_now();
-        if (!link_.up() || !entry.lease.wants_to_speak(now)) return;
-        const LeaseRequest request = entry.lease.begin(now, clock_.latest_us(now), link_.usual_wait());
+        slot = entry.slot;
+        if (!redis_.up(slot) || !entry.lease.wants_to_speak(now)) return;
+        const LeaseRequest request =
+            entry.lease.begin(now, clocks_[slot].latest_us(now), redis_.usual_wait(slot));
         seq = request.seq;
         words = lease_arguments(key, host_, request);
+        scripted = std::exchange(entry.scripted, false);
     }
-    if (load_script_)
+    if (scripted)
         words.insert(words.begin(), {"EVAL", std::string{kLeaseScript}, "1"});
     else
         words.insert(words.begin(), {"EVALSHA", sha_, "1"});
-    load_script_ = false;
     messages_.fetch_add(1, std::memory_order_relaxed);
-    link_.send(words, [this, key, seq](const redisReply* reply, Nanos, Nanos now) {
+    redis_.send(slot, words, [this, key, seq](const redisReply* reply, Nanos, Nanos now) {
         answered(key, seq, reply, now);
     });
 }
 
 void LeaseBook::answered(const KeyHash& key, std::uint64_t seq, const redisReply* reply, Nanos now) {
     const auto answer = reply == nullptr ? std::nullopt : parse_lease_reply(*reply);
-    if (reply != nullptr && !answer) {
-        const std::string text{reply_text(*reply)};
-        if (text.starts_with("NOSCRIPT"))
-            load_script_ = true;
-        else
-            link_.reconnect("Redis answers a lease with: " + (text.empty() ? "nothing known" : text));
-    }
+    std::string refusal;
+    if (reply != nullptr && !answer)
+        refusal = reply_text(*reply).empty() ? "nothing known" : reply_text(*reply);
+    const bool unloaded = refusal.starts_with("NOSCRIPT");
+    RedisSlot slot = 0;
     std::vector<Waiting> waiting;
     bool again = false;
     {
@@ -118,12 +120,14 @@ void LeaseBook::answered(const KeyHash& key, std::uint64_t seq, const redisReply
         if (found == shard.entries.end()) return;
         Entry& entry = *found->second;
         Lease& lease = entry.lease;
+        slot = entry.slot;
+        entry.scripted = entry.scripted || unloaded;
         if (lease.speaking_seq() != seq) return;
         if (!answer) {
             lease.give_up();
         } else {
             // Its own time counts from when the message was made, a little before it was sent.
-            clock_.observe(lease.speaking_since(), answer->now_us);
+            clocks_[slot].observe(lease.speaking_since(), answer->now_us);
             lease.finish(seq, *answer, now);
             if (answer->status == LeaseReply::Status::kLost) lost_.fetch_add(1, std::memory_order_relaxed);
             if (answer->status == LeaseReply::Status::kOk) {
@@ -135,6 +139,7 @@ void LeaseBook::answered(const KeyHash& key, std::uint64_t seq, const redisReply
         again = !entry.queued && lease.wants_to_speak(now);
         if (again) entry.queued = true;
     }
+    if (!refusal.empty() && !unloaded) redis_.reconnect(slot, "Redis answers a lease with: " + refusal);
     for (const Waiting& one : waiting)
         if (one.ticket->open.fetch_sub(1, std::memory_order_acq_rel) == 1) wake(*one.ticket);
     // Not at once when nothing could be said: the connection may be gone.
@@ -161,7 +166,7 @@ void LeaseBook::recheck() {
 }
 
 void LeaseBook::tick() {
-    if (!link_.up()) return;
+    if (!redis_.any_up()) return;
     for (std::size_t count = std::min(care_.size(), kCareAtOnce); count > 0; --count) {
         const KeyHash key = care_.front();
         care_.pop_front();
@@ -190,14 +195,15 @@ void LeaseBook::sweep() {
 }
 
 Result<> LeaseBook::reset(const KeyHash& key) {
-    if (!link_.up())
-        return Error{ErrorCode::kUnavailable, "reset a counter in Redis: " + link_.status().error};
+    const RedisSlot slot = redis_.slot_of(lease_key_name(key));
+    if (!redis_.up(slot))
+        return Error{ErrorCode::kUnavailable, "reset a counter in Redis: " + redis_.status().error};
     auto done = std::make_shared<std::promise<bool>>();
     auto future = done->get_future();
-    asio::post(link_.context(), [this, key, done] {
+    asio::post(redis_.context(), [this, key, slot, done] {
         std::vector<std::string> words = lease_reset_arguments(key);
         words.insert(words.begin(), {"EVAL", std::string{kLeaseScript}, "1"});
-        link_.send(words, [this, key, done](const redisReply* reply, Nanos, Nanos) {
+        redis_.send(slot, words, [this, key, done](const redisReply* reply, Nanos, Nanos) {
             const bool ok = reply != nullptr && reply->type == REDIS_REPLY_INTEGER;
             if (ok) {
                 Shard& shard = shard_of(key);

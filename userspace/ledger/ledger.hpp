@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.hpp"
 #include "limiter/limiter.hpp"
@@ -36,20 +37,30 @@ struct LedgerHealth {
     std::uint64_t failures = 0;       // since start
 };
 
+// A master of a Redis Cluster.
+struct SharedLedgerNode {
+    std::string address;
+    bool up = false;
+    unsigned slots = 0;
+    std::string error;  // empty while up
+};
+
 // What is known of the part that hosts share.
 struct SharedLedgerState {
     bool up = false;
-    std::string node;             // in use, or tried last
-    unsigned hosts = 1;           // seen within ten seconds, this one included
-    std::uint64_t messages = 0;   // sent for leases
-    std::uint64_t waited = 0;     // requests that waited for an answer
-    std::uint64_t late = 0;       // of them, those whose answer did not come in time
-    std::uint64_t unleased = 0;   // requests admitted by on_ledger_loss
-    std::uint64_t forgotten = 0;  // keys of which it knew less than it had acknowledged
-    std::uint64_t losses = 0;     // times it went away
-    Nanos round_trip = 0;         // smoothed
-    std::string fleet_error{};    // what Redis answers instead of what hosts ask of one another
-    Nanos alone = 0;              // for how long it has been away; 0: it is up
+    std::string node;                       // in use, or tried last
+    unsigned hosts = 1;                     // seen within ten seconds, this one included
+    std::uint64_t messages = 0;             // sent for leases
+    std::uint64_t waited = 0;               // requests that waited for an answer
+    std::uint64_t late = 0;                 // of them, those whose answer did not come in time
+    std::uint64_t unleased = 0;             // requests admitted by on_ledger_loss
+    std::uint64_t forgotten = 0;            // keys of which it knew less than it had acknowledged
+    std::uint64_t losses = 0;               // times it went away
+    Nanos round_trip = 0;                   // smoothed
+    std::string fleet_error{};              // what Redis answers instead of what hosts ask of one another
+    Nanos alone = 0;                        // for how long hosts have not heard of one another; 0: they do
+    std::vector<SharedLedgerNode> nodes{};  // of a Redis Cluster; up: all its slots are served
+    std::uint64_t redirects = 0;            // commands that another master had to be asked
 };
 
 class Ledger {

@@ -54,12 +54,12 @@ std::string as_bytes(const KeySecret& secret) {
 
 }  // namespace
 
-RedisLedger::RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisLink> link,
+RedisLedger::RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisNodes> redis,
                          std::string host, std::string name)
     : local_(std::move(local)),
-      link_(std::move(link)),
+      redis_(std::move(redis)),
       host_(std::move(host)),
-      fleet_(*link_, host_, std::move(name)) {}
+      fleet_(*redis_, host_, std::move(name)) {}
 
 RedisLedger::~RedisLedger() {
     stop();
@@ -67,33 +67,36 @@ RedisLedger::~RedisLedger() {
 
 Result<std::unique_ptr<RedisLedger>> RedisLedger::open(const EmbeddedLedgerConfig& local,
                                                        const RedisSettings& settings) {
-    auto link = RedisLink::make(settings);
-    if (!link) return link.error();
+    auto redis = RedisNodes::make(settings);
+    if (!redis) return redis.error();
     auto name = process_name();
     if (!name) return name.error();
     auto embedded = EmbeddedLedger::open(local);
     if (!embedded) return embedded.error();
     std::unique_ptr<RedisLedger> ledger{
-        new RedisLedger{*std::move(embedded), *std::move(link), *std::move(name),
+        new RedisLedger{*std::move(embedded), *std::move(redis), *std::move(name),
                         settings.host_name.empty() ? system_name() : settings.host_name}};
     const auto stored = ledger->local_->get_document(kSharedSecretDocument);
     if (!stored) return stored.error();
     if (*stored) ledger->secret_.with([&](std::string& secret) { secret = **stored; });
 
     RedisLedger& self = *ledger;
-    self.link_->on_connect([&self](RespStream& stream) { return self.prepare(stream); });
-    self.link_->on_change([&self](bool up) {
+    self.redis_->on_connect([&self](RespStream& stream) { return self.prepare(stream); });
+    self.redis_->on_change([&self](bool up) {
         if (self.booked_.load(std::memory_order_acquire)) self.book_->changed(up);
     });
-    self.link_->start();
+    self.redis_->on_emptied([&self] {
+        if (self.booked_.load(std::memory_order_acquire)) self.book_->recheck();
+    });
+    self.redis_->start();
     const auto patience = *stored ? kStartPatience : kFirstStartPatience;
-    for (auto waited = std::chrono::milliseconds{0}; !self.link_->up() && waited < patience;
+    for (auto waited = std::chrono::milliseconds{0}; !self.redis_->all_up() && waited < patience;
          waited += kStartStep)
         std::this_thread::sleep_for(kStartStep);
     const std::string secret = self.secret_.with([](const std::string& bytes) { return bytes; });
     if (secret.empty())
         return Error{ErrorCode::kUnavailable,
-                     "ledger: " + self.link_->status().error +
+                     "ledger: " + self.redis_->status().error +
                          "; a host that has not met its Redis before can't start without it"};
     if (!*stored)
         if (const auto kept = self.local_->put_document(kSharedSecretDocument, secret); !kept)
@@ -102,7 +105,7 @@ Result<std::unique_ptr<RedisLedger>> RedisLedger::open(const EmbeddedLedgerConfi
 }
 
 // The secret first: a Redis with another one counts for other hosts, or was emptied by someone who then started others.
-asio::awaitable<Result<>> RedisLedger::prepare(RespStream& stream) {
+asio::awaitable<Result<>> RedisLedger::agree_on_secret(RespStream& stream) {
     std::string mine = secret_.with([](const std::string& secret) { return secret; });
     if (mine.empty()) {
         const auto fresh = random_key_secret();
@@ -110,7 +113,14 @@ asio::awaitable<Result<>> RedisLedger::prepare(RespStream& stream) {
         mine = as_bytes(*fresh);
     }
     const std::vector<std::string> offer{"SET", std::string{kSecretKey}, mine, "NX"};
-    if (const auto offered = co_await stream.call(offer); !offered) co_return offered.error();
+    const auto offered = co_await stream.ask(offer);
+    if (!offered) co_return offered.error();
+    // Of a Cluster's masters one has it.
+    if (redis_->is_cluster() && read_cluster_answer(**offered, {}).kind != ClusterAnswer::Kind::kPlain)
+        co_return Result<>{};
+    if (is_error(**offered))
+        co_return Error{ErrorCode::kUnavailable,
+                        "Redis answers SET with: " + std::string{reply_text(**offered)}};
     const std::vector<std::string> ask{"GET", std::string{kSecretKey}};
     const auto answer = co_await stream.call(ask);
     if (!answer) co_return answer.error();
@@ -126,6 +136,11 @@ asio::awaitable<Result<>> RedisLedger::prepare(RespStream& stream) {
             ErrorCode::kConflict,
             "Redis has another " + std::string{kSecretKey} +
                 " than this host's counters are named for; remove the ledger's directory to join it"};
+    co_return Result<>{};
+}
+
+asio::awaitable<Result<>> RedisLedger::prepare(RespStream& stream) {
+    if (const auto agreed = co_await agree_on_secret(stream); !agreed) co_return agreed;
     const std::vector<std::string> load{"SCRIPT", "LOAD", std::string{kLeaseScript}};
     const auto loaded = co_await stream.call(load);
     if (!loaded) co_return loaded.error();
@@ -136,18 +151,18 @@ asio::awaitable<Result<>> RedisLedger::prepare(RespStream& stream) {
 }
 
 LeaseBook& RedisLedger::lease(Limiter& limiter) {
-    book_ = std::make_unique<LeaseBook>(limiter, *link_, host_);
-    asio::post(link_->context(), [this] {
+    book_ = std::make_unique<LeaseBook>(limiter, *redis_, host_);
+    asio::post(redis_->context(), [this] {
         const std::string script = script_.with([](const std::string& sha) { return sha; });
         if (!script.empty()) book_->connected(script);
         booked_.store(true, std::memory_order_release);
-        asio::co_spawn(link_->context(), look_after(), asio::detached);
+        asio::co_spawn(redis_->context(), look_after(), asio::detached);
     });
     return *book_;
 }
 
 asio::awaitable<void> RedisLedger::look_after() {
-    asio::steady_timer timer{link_->context()};
+    asio::steady_timer timer{redis_->context()};
     for (int ticks = 0;; ++ticks) {
         if (ticks % kTicksASecond == 0) watch_secret();
         timer.expires_after(std::chrono::nanoseconds{kTick});
@@ -161,12 +176,13 @@ asio::awaitable<void> RedisLedger::look_after() {
 
 // Notices a Redis that was emptied behind an open connection: the secret is gone.
 void RedisLedger::watch_secret() {
-    if (!link_->up()) return;
+    const RedisSlot slot = redis_->slot_of(kSecretKey);
+    if (!redis_->up(slot)) return;
     const std::string secret = secret_.with([](const std::string& bytes) { return bytes; });
-    link_->send({"SET", std::string{kSecretKey}, secret, "NX"},
-                [this](const redisReply* reply, Nanos, Nanos) {
-                    if (reply != nullptr && reply->type == REDIS_REPLY_STATUS) book_->recheck();
-                });
+    redis_->send(slot, {"SET", std::string{kSecretKey}, secret, "NX"},
+                 [this](const redisReply* reply, Nanos, Nanos) {
+                     if (reply != nullptr && reply->type == REDIS_REPLY_STATUS) book_->recheck();
+                 });
 }
 
 Result<std::optional<std::string>> RedisLedger::get_document(std::string_view name) {
@@ -176,7 +192,7 @@ Result<std::optional<std::string>> RedisLedger::get_document(std::string_view na
 
 void RedisLedger::stop() {
     fleet_.leave();
-    link_->stop();
+    redis_->stop();
 }
 
 Result<> RedisLedger::close(Nanos now) {
@@ -185,11 +201,14 @@ Result<> RedisLedger::close(Nanos now) {
 }
 
 std::optional<SharedLedgerState> RedisLedger::shared() const {
-    const RedisLink::Status link = link_->status();
+    const RedisNodes::Status redis = redis_->status();
     SharedLedgerState state{
-        .up = link.up, .node = link.node, .losses = link.losses, .round_trip = link.round_trip};
+        .up = redis.up, .node = redis.node, .losses = redis.losses, .round_trip = redis.round_trip};
     state.fleet_error = fleet_.stats().error;
-    if (!link.up) state.alone = std::max<Nanos>(1, monotonic_now() - link.since);
+    for (const RedisNodes::Node& node : redis.nodes)
+        state.nodes.push_back({node.address, node.up, node.slots, node.error});
+    state.redirects = redis.redirects;
+    if (!fleet_.reachable()) state.alone = std::max<Nanos>(1, monotonic_now() - redis.since);
     if (!booked_.load(std::memory_order_acquire)) return state;
     const LeaseStats leases = book_->stats();
     state.hosts = leases.hosts;
@@ -203,11 +222,11 @@ std::optional<SharedLedgerState> RedisLedger::shared() const {
 
 LedgerHealth RedisLedger::health() const {
     LedgerHealth health = local_->health();
-    const RedisLink::Status link = link_->status();
+    const RedisNodes::Status redis = redis_->status();
     if (!health.up) health.notice = health.error;
-    health.up = link.up;
-    health.error = link.error;
-    health.failures = link.losses;
+    health.up = redis.up;
+    health.error = redis.error;
+    health.failures = redis.losses;
     return health;
 }
 

@@ -12,7 +12,7 @@
 #include "ledger/embedded_ledger.hpp"
 #include "ledger/fleet.hpp"
 #include "ledger/lease_book.hpp"
-#include "ledger/redis_link.hpp"
+#include "ledger/redis_nodes.hpp"
 
 namespace sluice {
 
@@ -47,14 +47,15 @@ class RedisLedger final : public Ledger {
     std::optional<SharedLedgerState> shared() const override;
 
   private:
-    RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisLink> link, std::string host,
+    RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisNodes> redis, std::string host,
                 std::string name);
     boost::asio::awaitable<Result<>> prepare(RespStream& stream);
+    boost::asio::awaitable<Result<>> agree_on_secret(RespStream& stream);
     boost::asio::awaitable<void> look_after();
     void watch_secret();
 
     std::unique_ptr<EmbeddedLedger> local_;
-    std::unique_ptr<RedisLink> link_;
+    std::unique_ptr<RedisNodes> redis_;
     const std::string host_;  // name of this process
     Fleet fleet_;
     Guarded<std::string> secret_;

@@ -8,7 +8,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
-#include <fstream>
 
 namespace sluice {
 namespace asio = boost::asio;
@@ -25,58 +24,18 @@ std::chrono::nanoseconds span(Nanos time) {
     return std::chrono::nanoseconds{time};
 }
 
-Result<std::string> first_line(const std::string& file) {
-    std::ifstream in{file};
-    std::string line;
-    if (!std::getline(in, line) || line.empty())
-        return Error{ErrorCode::kInvalid, "read Redis password " + file + ": no text in it"};
-    return line;
-}
-
 }  // namespace
-
-Result<std::unique_ptr<RedisLink>> RedisLink::make(const RedisSettings& settings) {
-    if (settings.nodes.empty()) return Error{ErrorCode::kInvalid, "Redis: no node is named"};
-    std::vector<RedisAddress> nodes;
-    for (const std::string& text : settings.nodes) {
-        auto address = RedisAddress::parse(text);
-        if (!address) return address.error();
-        nodes.push_back(*std::move(address));
-    }
-    if (!settings.password_file.empty())
-        if (const auto password = first_line(settings.password_file); !password) return password.error();
-    std::unique_ptr<RedisLink> link{new RedisLink{settings, std::move(nodes)}};
-    if (!settings.tls) return link;
-    link->tls_.emplace(asio::ssl::context::tls_client);
-    link->tls_->set_verify_mode(asio::ssl::verify_peer);
-    boost::system::error_code error;
-    if (settings.ca_file.empty())
-        link->tls_->set_default_verify_paths(error);
-    else
-        link->tls_->load_verify_file(settings.ca_file, error);
-    if (error)
-        return Error{ErrorCode::kInvalid,
-                     "read certificates for Redis " + settings.ca_file + ": " + error.message()};
-    return link;
-}
-
-RedisLink::~RedisLink() {
-    stop();
-}
 
 void RedisLink::start() {
     status_.with([](Status& status) { status.since = monotonic_now(); });
-    asio::co_spawn(io_, keep_up(), asio::detached);
-    thread_ = std::jthread{[this] {
-        const auto work = asio::make_work_guard(io_);
-        io_.run();
-    }};
+    asio::co_spawn(io_, keep_up(shared_from_this()), asio::detached);
 }
 
-void RedisLink::stop() {
-    io_.stop();
-    if (thread_.joinable()) thread_.join();
+void RedisLink::end() {
+    ended_ = true;
     up_.store(false, std::memory_order_release);
+    for (const auto& stream : {attempt_, stream_})
+        if (stream != nullptr) stream->close();
 }
 
 RedisLink::Status RedisLink::status() const {
@@ -91,26 +50,28 @@ void RedisLink::set_up(bool up, const std::string& why) {
         if (was && !up) ++status.losses;
         if (was != up) status.since = monotonic_now();
     });
-    if (was != up && changed_) changed_(up);
+    if (was != up && changed_ && !ended_) changed_(up);
 }
 
-asio::awaitable<void> RedisLink::keep_up() {
+asio::awaitable<void> RedisLink::keep_up(std::shared_ptr<RedisLink> self) {
     Nanos pause = kFirstPause;
     asio::steady_timer timer{io_};
-    while (true) {
+    while (!self->ended_) {
         auto stream = std::make_shared<RespStream>(io_.get_executor());
         timer.expires_after(span(kConnectDeadline));
         timer.async_wait([stream](const boost::system::error_code& error) {
             if (!error) stream->close();
         });
+        attempt_ = stream;
         const Result<> connected = co_await connect_once(*stream);
+        attempt_.reset();
         timer.cancel();
-        if (connected) {
+        if (connected && !ended_) {
             pause = kFirstPause;
             const Error lost = co_await converse(stream);
             set_up(false, lost.message);
             lose_pending();
-        } else {
+        } else if (!connected) {
             set_up(false, connected.error().message);
             next_node_ = (next_node_ + 1) % nodes_.size();
         }
@@ -122,14 +83,13 @@ asio::awaitable<void> RedisLink::keep_up() {
 
 asio::awaitable<Result<>> RedisLink::connect_once(RespStream& stream) {
     RedisAddress address = nodes_[next_node_];
-    if (!settings_.sentinel.empty()) {
+    if (!door_.settings().sentinel.empty()) {
         auto master = co_await find_master();
         if (!master) co_return master.error();
         address = *std::move(master);
     }
     status_.with([&](Status& status) { status.node = address.to_string(); });
-    if (const auto done = co_await stream.connect(address, tls_ ? &*tls_ : nullptr); !done) co_return done;
-    if (const auto done = co_await sign_in(stream); !done) co_return done;
+    if (const auto done = co_await door_.open(stream, address); !done) co_return done;
     const std::vector<std::string> ask_role{"ROLE"};  // GCC 12 takes no braces in a co_await
     const auto role = co_await stream.call(ask_role);
     if (!role) co_return role.error();
@@ -141,19 +101,7 @@ asio::awaitable<Result<>> RedisLink::connect_once(RespStream& stream) {
     co_return Result<>{};
 }
 
-asio::awaitable<Result<>> RedisLink::sign_in(RespStream& stream) {
-    if (settings_.password_file.empty()) co_return Result<>{};
-    const auto password = first_line(settings_.password_file);
-    if (!password) co_return password.error();
-    std::vector<std::string> words{"AUTH"};
-    if (!settings_.username.empty()) words.push_back(settings_.username);
-    words.push_back(*password);
-    const auto done = co_await stream.call(words);
-    if (!done) co_return done.error();
-    co_return Result<>{};
-}
-
-// Asks the sentinel whose turn it is. Sentinels have users of their own, or none: no password is sent.
+// Asks the sentinel whose turn it is.
 asio::awaitable<Result<RedisAddress>> RedisLink::find_master() {
     auto stream = std::make_shared<RespStream>(io_.get_executor());
     asio::steady_timer timer{io_};
@@ -161,15 +109,15 @@ asio::awaitable<Result<RedisAddress>> RedisLink::find_master() {
     timer.async_wait([stream](const boost::system::error_code& error) {
         if (!error) stream->close();
     });
-    const auto connected = co_await stream->connect(nodes_[next_node_], tls_ ? &*tls_ : nullptr);
+    const auto connected = co_await door_.open_sentinel(*stream, nodes_[next_node_]);
     if (!connected) co_return connected.error();
-    const std::vector<std::string> question{"SENTINEL", "GET-MASTER-ADDR-BY-NAME", settings_.sentinel};
+    const std::vector<std::string> question{"SENTINEL", "GET-MASTER-ADDR-BY-NAME", door_.settings().sentinel};
     const auto reply = co_await stream->call(question);
     if (!reply) co_return reply.error();
     const redisReply& answer = **reply;
     if (answer.type != REDIS_REPLY_ARRAY || answer.elements != 2)
         co_return Error{ErrorCode::kUnavailable, "sentinel " + nodes_[next_node_].to_string() +
-                                                     " knows no master named " + settings_.sentinel};
+                                                     " knows no master named " + door_.settings().sentinel};
     co_return RedisAddress{std::string{reply_text(*answer.element[0])},
                            std::string{reply_text(*answer.element[1])}};
 }
@@ -226,7 +174,8 @@ void RedisLink::heard(Nanos sent, Nanos now) {
 }
 
 Nanos RedisLink::usual_wait() const {
-    return std::clamp(2 * round_trip_ + 8 * deviation_, kLeastWait, std::max(kLeastWait, settings_.deadline));
+    return std::clamp(2 * round_trip_ + 8 * deviation_, kLeastWait,
+                      std::max(kLeastWait, door_.settings().deadline));
 }
 
 void RedisLink::lose_pending() {
@@ -237,24 +186,37 @@ void RedisLink::lose_pending() {
 }
 
 void RedisLink::send(const std::vector<std::string>& words, OnReply reply) {
-    const Nanos now = monotonic_now();
-    if (stream_ == nullptr) {
-        asio::post(io_, [reply = std::move(reply), now] { reply(nullptr, now, now); });
-        return;
-    }
+    if (stream_ == nullptr) return lose(std::move(reply));
     append_command(out_, words);
-    pending_.push_back({std::move(reply), now});
+    asked(std::move(reply));
+}
+
+void RedisLink::send(std::string_view command, OnReply reply) {
+    if (stream_ == nullptr) return lose(std::move(reply));
+    out_ += command;
+    asked(std::move(reply));
+}
+
+void RedisLink::lose(OnReply reply) {
+    const Nanos now = monotonic_now();
+    asio::post(io_, [reply = std::move(reply), now] { reply(nullptr, now, now); });
+}
+
+// Its command is in out_.
+void RedisLink::asked(OnReply reply) {
+    pending_.push_back({std::move(reply), monotonic_now()});
     if (!writing_) {
         writing_ = true;
-        asio::co_spawn(io_, write_out(stream_), asio::detached);
+        asio::co_spawn(io_, write_out(shared_from_this(), stream_), asio::detached);
     }
     if (!watching_) {
         watching_ = true;
-        asio::co_spawn(io_, watch(stream_), asio::detached);
+        asio::co_spawn(io_, watch(shared_from_this(), stream_), asio::detached);
     }
 }
 
-asio::awaitable<void> RedisLink::write_out(std::shared_ptr<RespStream> stream) {
+asio::awaitable<void> RedisLink::write_out(std::shared_ptr<RedisLink> /*self*/,
+                                           std::shared_ptr<RespStream> stream) {
     co_await asio::post(io_, asio::use_awaitable);  // what this round of the loop sends goes together
     while (stream == stream_ && !out_.empty()) {
         const std::string bytes = std::exchange(out_, {});
@@ -267,19 +229,21 @@ asio::awaitable<void> RedisLink::write_out(std::shared_ptr<RespStream> stream) {
 }
 
 // Notices silence. Runs while something is asked.
-asio::awaitable<void> RedisLink::watch(std::shared_ptr<RespStream> stream) {
+asio::awaitable<void> RedisLink::watch(std::shared_ptr<RedisLink> /*self*/,
+                                       std::shared_ptr<RespStream> stream) {
     asio::steady_timer timer{io_};
     const auto silence = [&] {
         return pending_.empty() ? 0 : monotonic_now() - std::max(last_heard_, pending_.front().sent);
     };
     while (stream == stream_ && !pending_.empty()) {
-        timer.expires_after(span(std::max(kMillisecond, settings_.deadline - silence())));
+        timer.expires_after(span(std::max(kMillisecond, door_.settings().deadline - silence())));
         co_await timer.async_wait(asio::use_awaitable);
         // It may have been this process that was held up: whatever has arrived meanwhile is read first.
         for (int rounds = 0; rounds < 2; ++rounds) co_await asio::post(io_, asio::use_awaitable);
         if (stream != stream_) break;
-        if (silence() >= settings_.deadline && up())
-            set_up(false, "no answer within " + std::to_string(settings_.deadline / kMillisecond) + " ms");
+        if (silence() >= door_.settings().deadline && up())
+            set_up(false,
+                   "no answer within " + std::to_string(door_.settings().deadline / kMillisecond) + " ms");
         if (silence() >= kDeadConnection) {
             stream->close();
             break;
@@ -288,7 +252,7 @@ asio::awaitable<void> RedisLink::watch(std::shared_ptr<RespStream> stream) {
     watching_ = false;
     if (stream_ != nullptr && !pending_.empty() && stream != stream_) {
         watching_ = true;
-        asio::co_spawn(io_, watch(stream_), asio::detached);
+        asio::co_spawn(io_, watch(shared_from_this(), stream_), asio::detached);
     }
 }
 

@@ -1,30 +1,29 @@
-// The way to Redis: a thread with one connection that is always being kept up. Commands are pipelined; what a round of the
-// loop sends goes out in one write.
+// One connection to a Redis that is always being kept up. Commands are pipelined; what a round of the loop sends goes out in
+// one write.
 //
 // Redis is away when there is no connection, or when something was asked and nothing at all was heard for the deadline. It is
 // back with the next thing heard. Who asks meanwhile is told so at once.
+//
+// Shared: what is under way holds it until it has ended.
 #pragma once
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/guarded.hpp"
-#include "ledger/redis_settings.hpp"
-#include "ledger/resp_stream.hpp"
+#include "ledger/redis_door.hpp"
 
 namespace sluice {
 
-class RedisLink {
+class RedisLink : public std::enable_shared_from_this<RedisLink> {
   public:
     // reply: nullptr: the connection was lost; the command may have been carried out.
     using OnReply = std::function<void(const redisReply* reply, Nanos sent, Nanos now)>;
@@ -40,9 +39,9 @@ class RedisLink {
         std::optional<Nanos> last_heard;  // monotonic
     };
 
-    // kInvalid: addresses or files that can't be used.
-    static Result<std::unique_ptr<RedisLink>> make(const RedisSettings& settings);
-    ~RedisLink();
+    // To one of `nodes` (of the sentinels' choice, if the settings name one). Both references outlive it.
+    RedisLink(boost::asio::io_context& io, RedisDoor& door, std::vector<RedisAddress> nodes)
+        : io_(io), door_(door), nodes_(std::move(nodes)) {}
 
     // Before start(). Both are called on the link's thread: `prepared` for each new connection, before it counts as up (an
     // error ends the connection); `changed` whenever Redis comes or goes.
@@ -51,21 +50,23 @@ class RedisLink {
     }
     void on_change(std::function<void(bool up)> changed) { changed_ = std::move(changed); }
     void start();
-    // Ends the thread. Commands without a reply get none.
-    void stop();
 
     // Any thread.
     bool up() const { return up_.load(std::memory_order_acquire); }
     Status status() const;
-    Nanos deadline() const { return settings_.deadline; }
-    boost::asio::io_context& context() { return io_; }
 
-    // The link's thread alone. `reply` is called later, never from within, exactly once unless the link stops before.
+    // The link's thread alone, which runs the io_context. `reply` is called later, never from within, exactly once unless the
+    // thread ends before.
     void send(const std::vector<std::string>& words, OnReply reply);
+    // command: as append_command() writes it.
+    void send(std::string_view command, OnReply reply);
+    bool connected() const { return stream_ != nullptr; }
     // How long an answer usually takes at most, from what was seen.
     Nanos usual_wait() const;
     // Drops the connection and makes another.
     void reconnect(std::string why);
+    // For good: what is on its way is lost, and no change is told any more.
+    void end();
 
   private:
     struct Pending {
@@ -73,31 +74,31 @@ class RedisLink {
         Nanos sent;
     };
 
-    RedisLink(RedisSettings settings, std::vector<RedisAddress> nodes)
-        : settings_(std::move(settings)), nodes_(std::move(nodes)) {}
-    boost::asio::awaitable<void> keep_up();
+    boost::asio::awaitable<void> keep_up(std::shared_ptr<RedisLink> self);
     boost::asio::awaitable<Result<>> connect_once(RespStream& stream);
-    boost::asio::awaitable<Result<>> sign_in(RespStream& stream);
     boost::asio::awaitable<Result<RedisAddress>> find_master();
     boost::asio::awaitable<Error> converse(std::shared_ptr<RespStream> stream);
-    boost::asio::awaitable<void> write_out(std::shared_ptr<RespStream> stream);
-    boost::asio::awaitable<void> watch(std::shared_ptr<RespStream> stream);
+    boost::asio::awaitable<void> write_out(std::shared_ptr<RedisLink> self,
+                                           std::shared_ptr<RespStream> stream);
+    boost::asio::awaitable<void> watch(std::shared_ptr<RedisLink> self, std::shared_ptr<RespStream> stream);
+    void asked(OnReply reply);
+    void lose(OnReply reply);
     void set_up(bool up, const std::string& why);
     void heard(Nanos sent, Nanos now);
     void lose_pending();
 
-    RedisSettings settings_;
-    std::vector<RedisAddress> nodes_;
-    std::optional<boost::asio::ssl::context> tls_;
+    boost::asio::io_context& io_;
+    RedisDoor& door_;
+    const std::vector<RedisAddress> nodes_;
     std::function<boost::asio::awaitable<Result<>>(RespStream&)> prepare_;
     std::function<void(bool)> changed_;
 
-    boost::asio::io_context io_{1};
     std::atomic<bool> up_{false};
     Guarded<Status> status_;
     // The link's thread
     std::size_t next_node_ = 0;
-    std::shared_ptr<RespStream> stream_;  // signed in
+    std::shared_ptr<RespStream> attempt_;  // being made
+    std::shared_ptr<RespStream> stream_;   // signed in
     std::string out_;
     std::deque<Pending> pending_;
     Nanos last_heard_ = 0;
@@ -105,7 +106,7 @@ class RedisLink {
     bool watching_ = false;
     Nanos round_trip_ = 0;
     Nanos deviation_ = 0;
-    std::jthread thread_;
+    bool ended_ = false;
 };
 
 }  // namespace sluice

@@ -11,6 +11,7 @@ namespace sluice {
 struct RedisSettings {
     std::vector<std::string> nodes;  // HOST:PORT, [IPV6]:PORT or unix:PATH; with `sentinel`, the sentinels
     std::string sentinel;            // name of the master they watch; empty: `nodes` are tried in turn
+    bool cluster = false;            // `nodes` are some of a Redis Cluster
     bool tls = false;
     std::string ca_file;   // empty: the system's
     std::string username;  // empty: the default user

@@ -148,11 +148,15 @@ asio::awaitable<Result<RedisReply>> RespStream::read() {
     }
 }
 
-asio::awaitable<Result<RedisReply>> RespStream::call(const std::vector<std::string>& words) {
+asio::awaitable<Result<RedisReply>> RespStream::ask(const std::vector<std::string>& words) {
     std::string bytes;
     append_command(bytes, words);
     if (const auto written = co_await write(bytes); !written) co_return written.error();
-    auto reply = co_await read();
+    co_return co_await read();
+}
+
+asio::awaitable<Result<RedisReply>> RespStream::call(const std::vector<std::string>& words) {
+    auto reply = co_await ask(words);
     if (reply && is_error(**reply))
         co_return Error{ErrorCode::kUnavailable, "Redis " + name_ + " answers " + words.front() +
                                                      " with: " + std::string{reply_text(**reply)}};

@@ -38,6 +38,7 @@ struct RedisAddress {
     std::string port;  // empty: a Unix socket
     static Result<RedisAddress> parse(std::string_view text);
     std::string to_string() const;
+    bool operator==(const RedisAddress&) const = default;
 };
 
 class RespStream {
@@ -51,7 +52,9 @@ class RespStream {
     boost::asio::awaitable<Result<>> write(const std::string& bytes);
     // The next reply; waits for it.
     boost::asio::awaitable<Result<RedisReply>> read();
-    // A command and its reply, while nothing else is under way. An error reply is an Error.
+    // A command and its reply, while nothing else is under way.
+    boost::asio::awaitable<Result<RedisReply>> ask(const std::vector<std::string>& words);
+    // The same; an error reply is an Error.
     boost::asio::awaitable<Result<RedisReply>> call(const std::vector<std::string>& words);
     void close();
 

@@ -130,6 +130,14 @@ void RuleChecker::check_packet_limits(const std::vector<PacketLimit>& limits, co
                   std::to_string(policy.source_prefix.ipv6));
 }
 
+void RuleChecker::check_newcomers(const Rate& rate) {
+    if (rate.count == 0 || rate.count > kMaxPacketRateCount || rate.window <= 0 ||
+        rate.window > kMaxPacketWindow)
+        error("$.kernel.newcomers", to_string(rate) + " is out of range",
+              "1 to " + std::to_string(kMaxPacketRateCount) + " in at most " +
+                  format_duration(kMaxPacketWindow));
+}
+
 void RuleChecker::check_ports(const std::vector<std::uint16_t>& ports, const std::string& path) {
     if (ports.size() > kMaxPorts)
         error(path, std::to_string(ports.size()) + " ports", "at most " + std::to_string(kMaxPorts));
@@ -146,19 +154,14 @@ void RuleChecker::check_kernel(const Policy& policy) {
     std::set<std::string_view> names;
     for (const PortGroup& group : kernel.port_groups) {
         const std::string path = "$.kernel.ports[" + std::to_string(group.item) + "]";
-        check_name(group.name, path + ".name");
+        if (!group.ports.empty()) check_name(group.name, path + ".name");  // else its lack of ports was told
         if (!names.insert(group.name).second)
             error(path, "two groups have the name " + in_quotes(group.name), "each name once");
         check_ports(group.ports, path + ".ports");
         check_packet_limits(group.limits, path + ".limits", policy);
         limits |= !group.limits.empty();
     }
-    const Rate& newcomers = kernel.newcomers;
-    if (newcomers.count == 0 || newcomers.count > kMaxPacketRateCount || newcomers.window <= 0 ||
-        newcomers.window > kMaxPacketWindow)
-        error("$.kernel.newcomers", to_string(newcomers) + " is out of range",
-              "1 to " + std::to_string(kMaxPacketRateCount) + " in at most " +
-                  format_duration(kMaxPacketWindow));
+    if (kernel.newcomers) check_newcomers(*kernel.newcomers);
     if (kernel.ban && !limits) warning("$.kernel.ban", "never happens: there are no kernel limits to exceed");
     check_lists(policy);
 }

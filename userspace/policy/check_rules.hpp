@@ -34,6 +34,7 @@ class RuleChecker {
     void check_packet_limits(const std::vector<PacketLimit>& limits, const std::string& path,
                              const Policy& policy);
     void check_ports(const std::vector<std::uint16_t>& ports, const std::string& path);
+    void check_newcomers(const Rate& rate);
     void check_packet_limit(const PacketLimit& limit, const std::string& path);
     void check_lists(const Policy& policy);
     void check_route(const Route& route, const std::string& path);

@@ -94,8 +94,8 @@ struct KernelPolicy {
     PrefixList deny;
     SourcePrefix prefix{24, 48};  // what `per: prefix` groups by
     std::vector<PacketLimit> limits;
-    Rate newcomers{125'000,
-                   kSecond};  // sources let into a table of limits anew, for each processor and port group
+    // Sources let into a table anew, for each processor and group of ports; nothing: all.
+    std::optional<Rate> newcomers;
     SynCookies syn_cookies = SynCookies::kOff;
     std::optional<BanRule> ban;
 

@@ -21,6 +21,8 @@ inline constexpr std::size_t kMaxLimitsOfRequest = 32;  // that may apply to one
 inline constexpr std::size_t kMaxRoutes = 1024;
 inline constexpr std::size_t kMaxPorts = 64;  // in `ports` itself, and in each group
 inline constexpr std::size_t kMaxPortGroups = 7;
+// For each processor; as Katran's gate for new connections.
+inline constexpr Rate kUsualNewcomers{125'000, kSecond};
 inline constexpr std::size_t kMaxNameLength = 32;
 inline constexpr std::size_t kMaxPolicyNameLength = 64;
 inline constexpr std::uint64_t kMaxRequestRateCount = 1'000'000'000;

@@ -63,7 +63,7 @@ Json json_of(const KernelPolicy& kernel) {
     json["deny"] = json_of(kernel.deny);
     json["prefix"] = json_of(kernel.prefix);
     json["limits"] = json_of(kernel.limits);
-    json["newcomers"] = to_string(kernel.newcomers);
+    if (kernel.newcomers) json["newcomers"] = to_string(*kernel.newcomers);
     json["syn_cookies"] = to_string(kernel.syn_cookies);
     if (kernel.ban) json["ban"] = json_of(*kernel.ban);
     return json;

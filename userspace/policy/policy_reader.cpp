@@ -101,7 +101,7 @@ class PolicyReader {
         read_list(section, "deny", kernel.deny);
         if (const YamlNode* prefix = section.find("prefix"))
             read_source_prefix(*prefix, "$.kernel.prefix", kernel.prefix);
-        section.rate("newcomers", kernel.newcomers);
+        section.rate("newcomers", kernel.newcomers.emplace(kUsualNewcomers));
         section.word("syn_cookies", kSynCookies, kernel.syn_cookies);
         if (const YamlNode* ban = section.find("ban")) read_ban(*ban, "$.kernel.ban", kernel.ban);
     }

@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, 1> kMap{"map"};
 constexpr std::array<std::string_view, 1> kOutcome{"outcome"};
 constexpr std::array<std::string_view, 1> kCategory{"category"};
 constexpr std::array<std::string_view, 1> kVersion{"version"};
+constexpr std::array<std::string_view, 1> kState{"state"};
 
 constexpr auto kCounter = MetricKind::kCounter;
 constexpr auto kGauge = MetricKind::kGauge;
@@ -303,6 +304,23 @@ constexpr std::array kTable{
                "seconds",
                {},
                "Smoothed time from a message to its answer.",
+               "",
+               {}},
+    MetricInfo{Metric::kLedgerNodes,
+               "sluice_ledger_nodes",
+               kGauge,
+               "masters",
+               kState,
+               "Masters of the Redis Cluster. Only with `ledger.cluster`.",
+               "state: `up`, or `down`: the limits of its slots do as their `on_ledger_loss` says",
+               {}},
+    MetricInfo{Metric::kLedgerRedirects,
+               "sluice_ledger_redirects_total",
+               kCounter,
+               "commands",
+               {},
+               "Commands that another master of the Redis Cluster had to be asked, as slots move. Only with "
+               "`ledger.cluster`.",
                "",
                {}},
     MetricInfo{Metric::kFleetFacts,

@@ -43,6 +43,8 @@ enum class Metric : std::uint8_t {
     kLedgerForgotten,
     kLedgerLosses,
     kLedgerRoundTrip,
+    kLedgerNodes,
+    kLedgerRedirects,
     kFleetFacts,
     kLimiterKeys,
     kLimiterBytes,

@@ -152,6 +152,23 @@ TEST(Config, RedisLedger) {
     EXPECT_NE(fault().find("ledger.password_file"), std::string::npos);
 }
 
+TEST(Config, RedisCluster) {
+    const auto config =
+        parse_config("ledger: {kind: redis, nodes: ['a:7000', 'b:7000'], cluster: true}", "sluiced.yaml");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_TRUE(config->ledger.redis.cluster);
+    EXPECT_FALSE(parse_config("ledger: {cluster: a}", "sluiced.yaml"));
+    Config whole;
+    whole.interfaces = {"lo"};
+    whole.ledger = config->ledger;
+    const auto fault = [&] { return check_config(whole).error().message; };
+    whole.ledger.redis.sentinel = "m";
+    EXPECT_NE(fault().find("ledger.sentinel"), std::string::npos);
+    whole.ledger.redis.sentinel.clear();
+    whole.ledger.redis.nodes.emplace_back("unix:/run/redis.sock");
+    EXPECT_NE(fault().find("unix:/run/redis.sock"), std::string::npos);
+}
+
 TEST(PerformanceReport, QuantilesAreBucketBounds) {
     constexpr std::array<Nanos, 3> kBounds{10, 20, 30};
     EXPECT_EQ(bucket_quantile(std::array<std::uint64_t, 4>{}, kBounds, 0.5), 0);

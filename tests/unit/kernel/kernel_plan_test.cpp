@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <random>
 
 #include "kernel/abi_convert.hpp"
@@ -66,6 +67,47 @@ TEST(KernelPlan, LimitsThatDifferOnlyInNameAreTwo) {
     const KernelPlan plan = make_kernel_plan(
         policy_with({limit("a", PacketCount::kPackets), limit("b", PacketCount::kPackets)}), {});
     EXPECT_NE(plan.policy.limits[0][0].limit[0].salt, plan.policy.limits[0][0].limit[1].salt);
+}
+
+TEST(KernelPlan, AGroupOfPortsKeepsItsRowByItsName) {
+    KernelPolicy policy = policy_with({limit("all", PacketCount::kPackets)});
+    policy.ports = {80};
+    policy.port_groups = {{"a", {1000, 1001}, {limit("x", PacketCount::kUdp)}, 0},
+                          {"b", {2000}, {limit("x", PacketCount::kUdp)}, 0}};
+    const KernelPlan first = make_kernel_plan(policy, {});
+    EXPECT_EQ(first.policy.port_group[80], 1);
+    EXPECT_EQ(first.policy.port_group[1000], 2);
+    EXPECT_EQ(first.policy.port_group[1001], 2);
+    EXPECT_EQ(first.policy.port_group[2000], 3);
+    EXPECT_EQ(first.policy.port_group[443], 0);
+    EXPECT_EQ(first.limit_names[2][0][0], "b/x");
+    EXPECT_NE(first.policy.limits[1][0].limit[0].salt, first.policy.limits[2][0].limit[0].salt)
+        << "a group that comes into another's row reads none of its times";
+
+    policy.port_groups = {{"c", {3000}, {}, 0}, {"b", {1000}, {limit("x", PacketCount::kUdp)}, 0}};
+    policy.other_ports = true;
+    KernelPlanContext context;
+    context.previous = &first.policy;
+    const KernelPlan second = make_kernel_plan(policy, context);
+    EXPECT_EQ(second.policy.port_group[1000], 3);
+    EXPECT_EQ(second.policy.port_group[3000], 2);
+    EXPECT_EQ(second.policy.port_group[443], 1);
+    EXPECT_EQ(second.policy.limits[2][0].limit[0].salt, first.policy.limits[2][0].limit[0].salt);
+}
+
+TEST(KernelPlan, RegionsOfATableShareNothingAndFillIt) {
+    for (const std::uint32_t sets : {16U, 1U << 10, 1U << 17}) {
+        const std::uint32_t entries = table_entries(sets);
+        EXPECT_EQ(region_of(entries, 0).mask + 1, sets);
+        std::uint32_t next = 0;
+        for (std::size_t group = 0; group < SLUICE_GROUPS; ++group) {
+            const sluice_region region = region_of(entries, group);
+            EXPECT_EQ(region.base, next) << group;
+            EXPECT_TRUE(std::has_single_bit(region.mask + 1)) << group;
+            next = region.base + region.mask + 1;
+        }
+        EXPECT_EQ(next, entries);
+    }
 }
 
 TEST(KernelPlan, ShortBurstsAskForTheExactClock) {

@@ -54,6 +54,17 @@ TEST(PolicyDiff, SectionsComeAndGo) {
               "~ $.kernel.mode: enforce → shadow\n~ $.kernel.ports: [80] → [80, 443]\n");
 }
 
+TEST(PolicyDiff, GroupsOfPortsAreComparedByName) {
+    EXPECT_EQ(
+        diff("kernel: {ports: [80, {name: a, ports: [53], limits: [{name: u, count: udp, rate: 5/s}]}]}",
+             "kernel: {ports: [{name: b, ports: [54]}, {name: a, ports: [53, 853], limits: [{name: u, count: "
+             "udp, rate: 6/s}]}, 80]}"),
+        "~ $.kernel.port_groups[a].ports: [53] → [53, 853]\n"
+        "~ $.kernel.port_groups[a].limits[u].rate: 5/s → 6/s\n"
+        "~ $.kernel.port_groups[a].limits[u].burst: 5 → 6\n"
+        "+ $.kernel.port_groups[b]: {ports: [54], limits: []}\n");
+}
+
 TEST(PolicyDiff, LongListsAreSummarised) {
     std::string many = "kernel: {deny: [";
     for (int i = 0; i < 100; ++i) many += "10.0." + std::to_string(i) + ".0/24, ";

@@ -47,6 +47,22 @@ escalation: {after: 100, within: 60s, for: 600s}     # refused requests of one s
 
 const std::string kDigest(64, 'a');
 
+TEST(PolicyYaml, GroupsOfPorts) {
+    const auto load = load_policy_text(
+        "name: p\nkernel:\n  ports: [80, {ports: [53, 853]}, others, {name: web, ports: [443], limits: []}]\n"
+        "  limits: [{name: a, count: udp, rate: 5/s}]\n",
+        "p.yaml", "/nonexistent");
+    ASSERT_TRUE(load) << to_string(load.problems);
+    const KernelPolicy& kernel = load.loaded->policy->kernel;
+    EXPECT_EQ(kernel.ports, std::vector<std::uint16_t>{80});
+    EXPECT_TRUE(kernel.other_ports);
+    ASSERT_EQ(kernel.port_groups.size(), 2U);
+    EXPECT_EQ(kernel.port_groups[0], (PortGroup{"53_853", {53, 853}, kernel.limits, 1}))
+        << "limits that are not given are those of the other ports";
+    EXPECT_EQ(kernel.port_groups[1], (PortGroup{"web", {443}, {}, 3}));
+    EXPECT_EQ(kernel.newcomers, (Rate{125'000, kSecond}));
+}
+
 TEST(PolicyYaml, TheContractsExampleLoads) {
     const TemporaryFolder folder;
     folder.write("deny.txt", "203.0.113.0/24\n\n  2001:db8:bad::/48  # scanners\r\n198.51.100.0/24\n");
@@ -164,6 +180,23 @@ TEST(PolicyYaml, FaultsSayWhereAndWhat) {
              Case{"kernel: {ports: [65536]}\n",
                   "p.yaml:2:18: error: \"65536\" is not a whole number in range (at $.kernel.ports[0])"},
              Case{"kernel: {ports: []}\n", "p.yaml:2:17: error: an empty list of ports (at $.kernel.ports)"},
+             Case{"kernel: {ports: [80, {ports: [81, 80]}]}\n",
+                  "p.yaml:2:35: error: port 80 appears twice (at $.kernel.ports[1].ports[1]); allowed: each "
+                  "port once"},
+             Case{"kernel: {ports: [{ports: []}]}\n",
+                  "p.yaml:2:26: error: an empty list of ports (at $.kernel.ports[0].ports)"},
+             Case{"kernel: {ports: [{limits: []}]}\n",
+                  "p.yaml:2:18: error: \"ports\" is missing (at $.kernel.ports[0].ports)"},
+             Case{"kernel: {ports: [1, {name: a, ports: [2]}, {name: a, ports: [3]}]}\n",
+                  "p.yaml:2:44: error: two groups have the name \"a\" (at $.kernel.ports[2])"},
+             Case{"kernel: {ports: [other]}\n", "p.yaml:2:18: error: \"other\" is not a whole number"},
+             Case{"kernel: {ports: [{ports: [1], limits: [{name: a, count: udp, rate: 1/s, burst: 0}]}]}\n",
+                  "p.yaml:2:80: error: \"0\" is not a whole number in range (at "
+                  "$.kernel.ports[0].limits[0].burst)"},
+             Case{"kernel: {ports: [{ports: [1], limits: [{name: a, count: bytes, rate: 1/s, burst: 9}]}]}\n",
+                  "p.yaml:2:82: error: burst 9 is less than one full frame (at $.kernel.ports[0].limits[0].burst)"},
+             Case{"kernel: {newcomers: 5/d}\n",
+                  "p.yaml:2:21: error: 5/d is out of range (at $.kernel.newcomers)"},
              Case{"kernel: {deny: [192.0.2.1/24]}\n",
                   "p.yaml:2:17: error: '192.0.2.1/24' has bits set after its length; the prefix is "
                   "192.0.2.0/24 (at $.kernel.deny[0])"},

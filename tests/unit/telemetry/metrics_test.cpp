@@ -198,10 +198,12 @@ std::string full_exposition() {
         samples.add(Metric::kPolicyInfo, {"starguide", "0123"}, 1);
         samples.add(Metric::kPolicyApplies, {"applied"}, 1);
         samples.add(Metric::kLedgerUp, {}, 1);
-        for (const Metric shared : {Metric::kLedgerHosts, Metric::kLedgerMessages, Metric::kLedgerWaits,
-                                    Metric::kLedgerLate, Metric::kLedgerUnleased, Metric::kLedgerForgotten,
-                                    Metric::kLedgerLosses, Metric::kLedgerRoundTrip})
+        for (const Metric shared :
+             {Metric::kLedgerHosts, Metric::kLedgerMessages, Metric::kLedgerWaits, Metric::kLedgerLate,
+              Metric::kLedgerUnleased, Metric::kLedgerForgotten, Metric::kLedgerLosses,
+              Metric::kLedgerRoundTrip, Metric::kLedgerRedirects})
             samples.add(shared, {}, 1);
+        samples.add(Metric::kLedgerNodes, {"up"}, 3);
         samples.add(Metric::kFleetFacts, {"sent"}, 1);
         for (const Metric limiter : {Metric::kLimiterKeys, Metric::kLimiterBytes, Metric::kLimiterOverflowed,
                                      Metric::kLimiterMerged})
