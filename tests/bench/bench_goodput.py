@@ -25,7 +25,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-STEPS = (0, 250_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 5_000_000, None)  # frames a second; None: all
+STEPS = (0, 250_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 5_000_000, 7_500_000, None)  # frames a second; None: all
 CONNECTIONS = 16
 SOURCES = 1024
 SERVER, CLIENT = "192.0.2.1", "192.0.2.2"

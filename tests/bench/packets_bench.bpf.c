@@ -188,7 +188,8 @@ struct {
     __uint(max_entries, 1);
     __uint(key_size, sizeof(__u32));
     __uint(value_size, 8 * sizeof(__u64)); /* source mask, first source, state, ifindex to redirect to;
-                                              of a stream: frames a second, when it began, frames sent so far */
+                                              of a stream: frames a second (of a flood: in all), when it began,
+                                              frames sent so far, sum of the headers (of a flood: when the last went) */
 } source_range SEC(".maps");
 
 struct {
@@ -240,11 +241,16 @@ int front_syn_xdp(struct xdp_md* ctx) {
     return XDP_ABORTED;
 }
 
+/* The kernel needs milliseconds to begin and to end a test run, so the first and the last frame tell the time. */
 SEC("xdp")
 int flood_xdp(struct xdp_md* ctx) {
-    __u32 ifindex = draw_source(ctx);
+    __u32 first = 0, ifindex = draw_source(ctx);
+    __u64* range = bpf_map_lookup_elem(&source_range, &first);
 
-    return ifindex ? bpf_redirect(ifindex, 0) : XDP_DROP;
+    if (!range || !ifindex) return XDP_DROP;
+    if (range[6]++ == 0) range[5] = bpf_ktime_get_ns();
+    if (range[6] == range[4]) range[7] = bpf_ktime_get_ns();
+    return bpf_redirect(ifindex, 0);
 }
 
 /*

@@ -54,17 +54,17 @@ int hold_program(unsigned ifindex, const std::string& interface, bpf_program* pr
 
 int flood(std::uint32_t ifindex, int packets, std::uint32_t mask) {
     const Bench bench{nullptr, false};
-    bench.range()[0] = mask;
-    bench.range()[1] = kTenNet;
-    bench.range()[3] = ifindex;
+    std::uint64_t* const range = bench.range();
+    const std::uint64_t values[] = {mask, kTenNet, 0, ifindex, static_cast<std::uint64_t>(packets), 0, 0, 0};
+    std::ranges::copy(values, range);
     const auto frame = udp_frame();
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
                 .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = packets,
                 .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
-    const Nanos start = monotonic_now();
     if (const int error = bpf_prog_test_run_opts(bpf_program__fd(bench.skeleton->progs.flood_xdp), &options))
         fail("flood", -error);
-    std::cout << static_cast<double>(monotonic_now() - start) / packets << "\n";
+    if (range[7] == 0) fail("flood: not all frames were sent", EINVAL);
+    std::cout << static_cast<double>(range[7] - range[5]) / packets << "\n";
     return 0;
 }
 
