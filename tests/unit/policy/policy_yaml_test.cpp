@@ -194,7 +194,8 @@ TEST(PolicyYaml, FaultsSayWhereAndWhat) {
                   "p.yaml:2:80: error: \"0\" is not a whole number in range (at "
                   "$.kernel.ports[0].limits[0].burst)"},
              Case{"kernel: {ports: [{ports: [1], limits: [{name: a, count: bytes, rate: 1/s, burst: 9}]}]}\n",
-                  "p.yaml:2:82: error: burst 9 is less than one full frame (at $.kernel.ports[0].limits[0].burst)"},
+                  "p.yaml:2:82: error: burst 9 is less than one full frame (at "
+                  "$.kernel.ports[0].limits[0].burst)"},
              Case{"kernel: {newcomers: 5/d}\n",
                   "p.yaml:2:21: error: 5/d is out of range (at $.kernel.newcomers)"},
              Case{"kernel: {deny: [192.0.2.1/24]}\n",
