@@ -104,7 +104,8 @@ static __always_inline void sluice_note_sample(struct sluice_walk *walk, __u32 d
 {
 	struct sluice_address prefix;
 
-	walk->counters->talker_in = bpf_get_prandom_u32() & (2 * SLUICE_SAMPLE_EVERY - 1);
+	/* Gaps of 1 to 63 packets, 32 on average. */
+	walk->counters->talker_in = bpf_get_prandom_u32() % (2 * SLUICE_SAMPLE_EVERY - 1);
 	sluice_note_talker(&walk->source, walk->control, SLUICE_SCOPE_SOURCE, walk->length_bytes, dropped);
 	if (!walk->policy)
 		return;
