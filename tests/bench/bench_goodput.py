@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -217,6 +218,7 @@ def main():
     arguments = parser.parse_args()
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("bench_goodput: needs two processors: one sends, one receives")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: namespaces and server go on the way out
     rows = rows_of(measure(arguments.build.resolve(), arguments.rounds, arguments.seconds))
     for row in rows:
         print(f"{row['case']:14} {row['subject']:9} {row['value']:12.1f} {row['unit']:4} "
