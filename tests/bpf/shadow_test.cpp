@@ -40,7 +40,7 @@ constexpr std::uint64_t kPackets = 8'000;
 
 class Shadow : public BpfTest {
   protected:
-    TableSizes sizes() const override { return {1U << 14, 1U << 14, 1U << 10}; }
+    TableSizes sizes() const override { return {1U << 17, 1U << 17, 1U << 10}; }
 
     void SetUp() override {
         BpfTest::SetUp();
@@ -51,7 +51,7 @@ class Shadow : public BpfTest {
         for (const auto& [table, fd] : {std::pair{&sources_, &program_->tables().descriptors().sources},
                                         {&prefixes_, &program_->tables().descriptors().prefixes}}) {
             auto memory =
-                MappedMemory::of_map(fd->get(), sizeof(sluice_set) * table_entries(1U << 14), "table");
+                MappedMemory::of_map(fd->get(), sizeof(sluice_set) * table_entries(1U << 17), "table");
             ASSERT_TRUE(memory) << memory.error().message;
             *table = std::move(*memory);
         }
