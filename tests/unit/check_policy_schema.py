@@ -46,9 +46,14 @@ def main() -> int:
                 faults.append(f"{file.name}: an unknown key at {path} is let through")
     for text in ("{}", "{name: A B}", "{name: x, limits: [{name: a, per: ip, rate: 0/h}]}", "{name: x, kernel: {mode: on}}",
                  "{name: x, kernel: {ports: [0]}}", "{name: x, kernel: {ban: {after: 1, within: 1s}}}",
-                 "{name: x, limits: [{name: all, per: ip, rate: 1/h}]}", "{name: x, limits: [{name: a, rate: 1/h}]}"):
+                 "{name: x, limits: [{name: all, per: ip, rate: 1/h}]}", "{name: x, limits: [{name: a, rate: 1/h}]}",
+                 "{name: x, limits: [{name: a, per: ip}]}", "{name: x, limits: [{name: a, per: ip, concurrent: 0}]}",
+                 "{name: x, limits: [{name: a, per: ip, rate: 1/h, concurrent: 1}]}",
+                 "{name: x, limits: [{name: a, per: ip, concurrent: 1, algorithm: fixed}]}"):
         if validator.is_valid(yaml.safe_load(text)):
             faults.append(f"{text} is let through")
+    if not validator.is_valid(yaml.safe_load("{name: x, limits: [{name: a, per: ip, concurrent: 20, mode: shadow}]}")):
+        faults.append("a limit on requests in flight is refused")
     if len(examples) < 3:
         faults.append("examples are missing")
     print("\n".join(faults) or f"{len(examples)} examples fit the schema")

@@ -47,10 +47,12 @@ AdminResponse set(QuotaControl& quotas, const AdminRequest& request) {
     const std::string text = body.text("rate", true);
     const auto for_s = body.whole("for_s", false);
     if (body.error()) return AdminResponse::problem(*body.error());
-    const auto rate = parse_rate(text);
+    auto rate = parse_rate(text);
+    if (const auto count = parse_number(text)) rate = Rate{*count, 0};
     if (!rate)
         return AdminResponse::problem(
-            Error{ErrorCode::kInvalid, "'" + text + "' is not a rate; allowed: " + std::string{kRateForm}});
+            Error{ErrorCode::kInvalid, "'" + text + "' is not a rate; allowed: " + std::string{kRateForm} +
+                                           "; of a limit with `concurrent`: N"});
     const auto duration = for_s ? std::optional{*for_s * kSecond} : std::nullopt;
     return answer(quotas, request.param("user"),
                   quotas.set(request.param("user"), request.param("limit"), *rate, duration,

@@ -125,6 +125,8 @@ void GatewayApplication::decide(const http::RequestHead& request, http::Exchange
 void GatewayApplication::admit(const Exchange& exchange, const http::RequestHead& request,
                                http::Decision& decision) {
     const Judgement& judgement = exchange.judgement;
+    // An application that goes on working for nobody would keep them.
+    decision.ends_with_client = !judgement.slots.empty();
     if (judgement.route != nullptr && !judgement.route->provider.empty()) {
         decision.observe_request_body = request.has_body;
         decision.observe_response_body = true;
@@ -173,9 +175,14 @@ void GatewayApplication::refuse(const Exchange& exchange, http::Decision& decisi
     append_quota_exceeded(decision.body, {violated.data(), count});
 }
 
+void GatewayApplication::answered(http::ExchangeState& state) {
+    static_cast<Exchange&>(state).judgement.slots.clear();
+}
+
 void GatewayApplication::finished(const http::RequestHead& request, http::ExchangeState& state,
                                   const http::Outcome& outcome) {
     auto& exchange = static_cast<Exchange&>(state);
+    exchange.judgement.slots.clear();
     const Judgement& judgement = exchange.judgement;
     const unsigned status =
         outcome.status == 0 ? kClientClosedRequest : static_cast<unsigned>(outcome.status);

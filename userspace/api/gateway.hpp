@@ -27,6 +27,7 @@ class GatewayApplication final : public http::Application {
     const PrefixSet& trusted_proxies() override { return judge_.policy().trusted_proxies; }
     void decide(const http::RequestHead& request, http::ExchangeState& state,
                 http::Decision& decision) override;
+    void answered(http::ExchangeState& state) override;
     void finished(const http::RequestHead& request, http::ExchangeState& state,
                   const http::Outcome& outcome) override;
     void refused_early(const http::EarlyRefusal& refusal) override;

@@ -1,5 +1,7 @@
 #include "api/judge.hpp"
 
+#include <algorithm>
+
 namespace sluice {
 
 std::string_view to_string(Verdict verdict) {
@@ -17,6 +19,7 @@ std::string_view to_string(Verdict verdict) {
 void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out,
                          const Patience& patience) {
     const Nanos ledger_time = ledger_time_at(monotonic);
+    out.slots.clear();
     use_live_policy(out);
     const ActivePolicy& policy = *out.policy;
     const auto route = policy.routes.match(question.method, question.path);
@@ -38,15 +41,36 @@ void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, 
     out.retry_after = admission->retry_at - ledger_time;
 }
 
+// Slots and rates in one decision: no request is charged that finds no slot, and none that a rate refuses holds a slot,
+// were it for a moment.
 std::optional<Admission> RequestJudge::admit(Nanos monotonic, Judgement& out, const Patience& patience) {
+    if (out.charges.in_flight().empty()) return admit_by_rate(monotonic, out, patience);
     const Nanos ledger_time = ledger_time_at(monotonic);
-    if (plane_.leases == nullptr)
-        return plane_.limiter.admit(out.charges.charges(), ledger_time, out.results);
+    const auto by_rate = out.charges.by_rate();
+    const auto results = std::span{out.results}.first(out.charges.size());
+    InFlight::Attempt attempt{plane_.in_flight, out.charges.in_flight(), ledger_time,
+                              results.subspan(by_rate.size())};
+    if (!attempt.admission().admitted) {
+        Admission refused = plane_.limiter.peek(by_rate, ledger_time, results);
+        refused.admitted = false;
+        refused.retry_at = std::max(refused.retry_at, attempt.admission().retry_at);
+        return refused;
+    }
+    const auto admission = admit_by_rate(monotonic, out, patience);
+    if (admission && admission->admitted) attempt.take(out.slots);
+    return admission;
+}
+
+std::optional<Admission> RequestJudge::admit_by_rate(Nanos monotonic, Judgement& out,
+                                                     const Patience& patience) {
+    const Nanos ledger_time = ledger_time_at(monotonic);
+    const auto charges = out.charges.by_rate();
+    if (plane_.leases == nullptr) return plane_.limiter.admit(charges, ledger_time, out.results);
     std::array<LedgerLoss, kMaxCharges> losses;
-    for (std::size_t i = 0; i < out.charges.size(); ++i) losses[i] = out.limit(i).on_ledger_loss;
-    return plane_.leases->admit({out.charges.charges(), std::span{losses}.first(out.charges.size()),
-                                 monotonic, ledger_time, patience.asked},
-                                out.results, patience.waker);
+    for (std::size_t i = 0; i < charges.size(); ++i) losses[i] = out.limit(i).on_ledger_loss;
+    return plane_.leases->admit(
+        {charges, std::span{losses}.first(charges.size()), monotonic, ledger_time, patience.asked},
+        out.results, patience.waker);
 }
 
 void RequestJudge::explain(const Question& question, std::string_view user, Nanos ledger_time,
@@ -57,9 +81,13 @@ void RequestJudge::explain(const Question& question, std::string_view user, Nano
     out.identity = Identity{};
     out.identity.user = user;
     charge(question, ledger_time, out);
-    const Admission admission = plane_.limiter.peek(out.charges.charges(), ledger_time, out.results);
-    out.verdict = admission.admitted ? Verdict::kAdmitted : Verdict::kLimited;
-    out.retry_after = admission.retry_at - ledger_time;
+    const auto results = std::span{out.results}.first(out.charges.size());
+    const auto by_rate = out.charges.by_rate();
+    const Admission rates = plane_.limiter.peek(by_rate, ledger_time, results);
+    const Admission slots =
+        plane_.in_flight.peek(out.charges.in_flight(), ledger_time, results.subspan(by_rate.size()));
+    out.verdict = rates.admitted && slots.admitted ? Verdict::kAdmitted : Verdict::kLimited;
+    out.retry_after = std::max(rates.retry_at, slots.retry_at) - ledger_time;
     banned(question.client, ledger_time, out);
 }
 

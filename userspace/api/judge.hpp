@@ -10,11 +10,13 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "api/request_plane.hpp"
 #include "base/ip_prefix.hpp"
 #include "identity/identity.hpp"
 #include "limiter/charges.hpp"
+#include "limiter/in_flight.hpp"
 #include "limiter/limiter.hpp"
 
 namespace sluice {
@@ -38,9 +40,10 @@ struct Judgement {
     Identity identity;
     ChargeList charges;
     std::array<ChargeResult, kMaxCharges> results;
-    Nanos retry_after = 0;  // not admitted: how long until the same request is
-    Nanos deciding = 0;     // what the limiter took
-    bool waiting = false;   // nothing is decided yet: to be judged again when it is woken
+    std::vector<InFlight::Slot> slots;  // admitted: what it holds; to be cleared when the request has ended
+    Nanos retry_after = 0;              // not admitted: how long until the same request is
+    Nanos deciding = 0;                 // what the limiter took
+    bool waiting = false;               // nothing is decided yet: to be judged again when it is woken
 
     std::span<const ChargeResult> charge_results() const { return {results.data(), charges.size()}; }
     const RequestLimit& limit(std::size_t charge) const {
@@ -76,6 +79,7 @@ class RequestJudge {
     void use_live_policy(Judgement& out);
     bool banned(const IpAddress& client, Nanos ledger_time, Judgement& out);
     void charge(const Question& question, Nanos ledger_time, Judgement& out);
+    std::optional<Admission> admit_by_rate(Nanos monotonic, Judgement& out, const Patience& patience);
     std::optional<Admission> admit(Nanos monotonic, Judgement& out, const Patience& patience);
 
     RequestPlane& plane_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "policy/policy_check.hpp"
 #include "policy/units.hpp"
 
 namespace sluice {
@@ -62,17 +63,23 @@ Result<std::vector<Quota>> QuotaControl::show(std::string_view user) const {
         const RequestLimit& limit = active->policy->limits[i];
         if (!is_user_limit(limit)) continue;
         Quota quota{limit.name, limit.rate, 0, 0, 0, std::nullopt, std::nullopt};
-        if (const Override* change = overrides->find(user, limit.name, now)) {
+        const Override* const change = overrides->find(user, limit.name, now);
+        if (change != nullptr && change->rate.at_once() == limit.rate.at_once()) {
             quota.rate = change->rate;
             quota.policy_rate = limit.rate;
             if (change->expires_at) quota.override_expires_in = *change->expires_at - now;
         }
         const RequestSubject subject{limit.class_name, user, IpAddress{}};
-        const ChargeResult usage = plane_.limiter.usage(
-            active->charges.key(static_cast<std::uint16_t>(i), subject), quota.rate, now);
-        quota.used = usage.used;
-        quota.remaining = usage.remaining;
-        quota.reset_in = usage.reset_at - now;
+        const KeyHash key = active->charges.key(static_cast<std::uint16_t>(i), subject);
+        if (quota.rate.at_once()) {
+            quota.used = plane_.in_flight.used(key);
+            quota.remaining = quota.rate.count - std::min(quota.rate.count, quota.used);
+        } else {
+            const ChargeResult usage = plane_.limiter.usage(key, quota.rate, now);
+            quota.used = usage.used;
+            quota.remaining = usage.remaining;
+            quota.reset_in = usage.reset_at - now;
+        }
         quotas.push_back(std::move(quota));
     }
     return quotas;
@@ -89,6 +96,12 @@ Result<> QuotaControl::set(std::string_view user, std::string_view limit, const 
         if (found == limits.end() || !is_user_limit(*found))
             return Error{ErrorCode::kNotFound,
                          "the policy has no limit '" + std::string{limit} + "' per user"};
+        if (rate.at_once() != found->rate.at_once())
+            return Error{ErrorCode::kInvalid, "limit '" + found->name + "' is " + to_string(found->rate) +
+                                                  ": an override of it is " +
+                                                  (rate.at_once() ? "a rate such as 200/h" : "a number, N")};
+        if (rate.at_once() && rate.count > kMaxConcurrent)
+            return Error{ErrorCode::kInvalid, "at most " + std::to_string(kMaxConcurrent) + " at once"};
         if (duration && *duration < kSecond)
             return Error{ErrorCode::kInvalid, "an override lasts at least 1s"};
         Override wanted{std::string{limit}, rate, std::nullopt};

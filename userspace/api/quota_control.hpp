@@ -23,7 +23,7 @@ struct Quota {
     Rate rate;  // in force
     std::uint64_t used = 0;
     std::uint64_t remaining = 0;
-    Nanos reset_in = 0;                        // until nothing is spent any more
+    Nanos reset_in = 0;  // until nothing is spent any more; 0 of what is in flight, whose end nobody knows
     std::optional<Rate> policy_rate;           // what the policy says, if an override is in force
     std::optional<Nanos> override_expires_in;  // of that override, if it ends
 };
@@ -38,12 +38,13 @@ class QuotaControl {
     // One for each `per: user` limit that applies to authenticated requests. A user never seen has used
     // nothing.
     Result<std::vector<Quota>> show(std::string_view user) const;
-    // kNotFound: the policy has no such limit per user; kInvalid: see Overrides::with. Durable when it
+    // kNotFound: the policy has no such limit per user; kInvalid: see Overrides::with, or a rate for a limit on requests in
+    // flight, or the other way round. Durable when it
     // returns, or an error that says it is in force but not stored.
     Result<> set(std::string_view user, std::string_view limit, const Rate& rate,
                  std::optional<Nanos> duration, const Actor& actor);
     Result<> unset(std::string_view user, std::string_view limit, const Actor& actor);
-    // Forgets what the user has spent on every limit.
+    // Forgets what the user has spent on every limit. What is in flight stays counted.
     Result<> reset(std::string_view user, const Actor& actor);
 
     // As BanControl's.

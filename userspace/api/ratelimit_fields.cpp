@@ -12,32 +12,42 @@ void append_number(std::string& out, std::int64_t number) {
     out.append(digits, end);
 }
 
-// Appends `"name";a=1;b=2`, after ", " unless it is the first item. Limit names are [a-z0-9_]+ by the policy's check:
-// nothing in them needs escaping.
-void append_item(std::string& out, bool first, std::string_view name, char a, std::int64_t a_value, char b,
-                 std::int64_t b_value) {
-    char text[56] = {'"', ';', a, '='};
-    char* end = std::to_chars(text + 4, text + 24, a_value).ptr;
-    *end++ = ';';
-    *end++ = b;
-    *end++ = '=';
-    end = std::to_chars(end, text + sizeof text, b_value).ptr;
-    out.append(first ? "\"" : ", \"").append(name).append(text, end);
+// Appends `"name";a=1`, after ", " unless it is the first item. Limit names are [a-z0-9_]+ by the policy's check: nothing in
+// them needs escaping.
+void append_item(std::string& out, bool first, std::string_view name, char a, std::int64_t a_value) {
+    char text[28] = {'"', ';', a, '='};
+    const char* const end = std::to_chars(text + 4, text + sizeof text, a_value).ptr;
+    out.append(first ? "\"" : ", \"").append(name).append(text, static_cast<std::size_t>(end - text));
+}
+
+// Appends `;b=2`.
+void append_parameter(std::string& out, char b, std::int64_t b_value) {
+    char text[28] = {';', b, '='};
+    const char* const end = std::to_chars(text + 3, text + sizeof text, b_value).ptr;
+    out.append(text, static_cast<std::size_t>(end - text));
 }
 
 }  // namespace
 
 void append_ratelimit_policy(std::string& out, std::span<const RateLimitItem> limits) {
-    for (const RateLimitItem& limit : limits)
+    for (const RateLimitItem& limit : limits) {
         append_item(out, &limit == limits.data(), limit.name, 'q',
-                    static_cast<std::int64_t>(limit.rate.count), 'w',
-                    std::max<std::int64_t>(1, limit.rate.window / kSecond));
+                    static_cast<std::int64_t>(limit.rate.count));
+        if (limit.rate.at_once())
+            out += R"(;qu="concurrent-requests")";
+        else
+            append_parameter(out, 'w', std::max<std::int64_t>(1, limit.rate.window / kSecond));
+    }
 }
 
 void append_ratelimit(std::string& out, std::span<const RateLimitItem> limits) {
-    for (const RateLimitItem& limit : limits)
-        append_item(out, &limit == limits.data(), limit.name, 'r', static_cast<std::int64_t>(limit.remaining),
-                    't', limit.until_more <= 0 ? 0 : whole_seconds(limit.until_more));
+    for (const RateLimitItem& limit : limits) {
+        append_item(out, &limit == limits.data(), limit.name, 'r',
+                    static_cast<std::int64_t>(limit.remaining));
+        // When a request in flight will end, nobody knows.
+        if (!limit.rate.at_once())
+            append_parameter(out, 't', limit.until_more <= 0 ? 0 : whole_seconds(limit.until_more));
+    }
 }
 
 std::int64_t whole_seconds(Nanos wait) {

@@ -20,9 +20,9 @@ struct RateLimitItem {
     Nanos until_more = 0;  // until additional quota frees up; 0: there is nothing to wait for
 };
 
-// Appends `"ai";q=100;w=3600, "user";q=5000;w=3600`.
+// Appends `"ai";q=100;w=3600, "user";q=5000;w=3600`; of a limit on requests in flight `"streams";q=5;qu="concurrent-requests"`.
 void append_ratelimit_policy(std::string& out, std::span<const RateLimitItem> limits);
-// Appends `"ai";r=0;t=412, "user";r=4900;t=3`.
+// Appends `"ai";r=0;t=412, "user";r=4900;t=3`; of a limit on requests in flight `"streams";r=2`.
 void append_ratelimit(std::string& out, std::span<const RateLimitItem> limits);
 
 // Whole seconds that are never too few: the same request after them is admitted. At least 1.

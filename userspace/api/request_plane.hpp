@@ -10,6 +10,7 @@
 #include "base/snapshot.hpp"
 #include "ledger/lease_book.hpp"
 #include "limiter/escalation.hpp"
+#include "limiter/in_flight.hpp"
 #include "limiter/limiter.hpp"
 #include "limiter/overrides.hpp"
 #include "telemetry/active_users.hpp"
@@ -36,6 +37,9 @@ struct RequestPlane {
 
     // What is shared with other hosts; nullptr: this host has its limits to itself.
     LeaseBook* leases = nullptr;
+
+    // Of this host alone. Thread-safe by itself.
+    InFlight in_flight{};
 };
 
 }  // namespace sluice

@@ -99,23 +99,26 @@ json StatusReport::status() const {
         }
     }
     const LimiterStats limiter = sources_.plane.limiter.stats();
-    json status{
-        {"version", SLUICE_VERSION},
-        {"state", sources_.state()},
-        {"uptime_s", (monotonic_now() - sources_.started) / kSecond},
-        {"policy",
-         {{"name", version.name},
-          {"hash", version.hash},
-          {"generation", version.n},
-          {"applied_at", to_rfc3339(version.applied_at)},
-          {"origin", version.origin},
-          {"file_problem", sources_.policy.file_problem()}}},
-        {"interfaces", std::move(interfaces)},
-        {"bans", sources_.bans.active()},
-        {"ledger", ledger_json(sources_.ledger)},
-        {"limiter", {{"keys", limiter.keys}, {"bytes", limiter.bytes}, {"overflowed", limiter.overflowed}}},
-        {"active_users", sources_.plane.active_users.count(ledger_now())},
-        {"troubles", troubles()}};
+    json status{{"version", SLUICE_VERSION},
+                {"state", sources_.state()},
+                {"uptime_s", (monotonic_now() - sources_.started) / kSecond},
+                {"policy",
+                 {{"name", version.name},
+                  {"hash", version.hash},
+                  {"generation", version.n},
+                  {"applied_at", to_rfc3339(version.applied_at)},
+                  {"origin", version.origin},
+                  {"file_problem", sources_.policy.file_problem()}}},
+                {"interfaces", std::move(interfaces)},
+                {"bans", sources_.bans.active()},
+                {"ledger", ledger_json(sources_.ledger)},
+                {"limiter",
+                 {{"keys", limiter.keys},
+                  {"bytes", limiter.bytes},
+                  {"overflowed", limiter.overflowed},
+                  {"slots", sources_.plane.in_flight.stats().slots}}},
+                {"active_users", sources_.plane.active_users.count(ledger_now())},
+                {"troubles", troubles()}};
     if (sources_.syn_cookies != nullptr) {
         const SynCookieState& state = sources_.syn_cookies->state();
         status["syn_cookies"] = {{"state", state.state},

@@ -365,7 +365,7 @@ Result<> App::open_admin() {
             [this](Samples& samples) { collect_kernel(*kernel_, syn_cookies_->state(), samples); });
     metrics_.add_collector([this](Samples& samples) {
         collect_control(*bans_, *policy_, *ledger_, *log_, active_users_, samples);
-        collect_limiter(*limiter_, samples);
+        collect_limiter(*limiter_, plane_->in_flight, samples);
         fleet_->collect(samples);
     });
     metrics_.add_collector(collect_process);

@@ -71,12 +71,13 @@ void collect_control(const BanControl& bans, const PolicyControl& policy, const 
     samples.add(Metric::kBuildInfo, {SLUICE_VERSION}, 1);
 }
 
-void collect_limiter(const Limiter& limiter, Samples& samples) {
+void collect_limiter(const Limiter& limiter, const InFlight& in_flight, Samples& samples) {
     const LimiterStats stats = limiter.stats();
     samples.add(Metric::kLimiterKeys, {}, static_cast<double>(stats.keys));
     samples.add(Metric::kLimiterBytes, {}, static_cast<double>(stats.bytes));
     samples.add(Metric::kLimiterOverflowed, {}, static_cast<double>(stats.overflowed));
     samples.add(Metric::kLimiterMerged, {}, static_cast<double>(stats.merged));
+    samples.add(Metric::kLimiterSlots, {}, static_cast<double>(in_flight.stats().slots));
 }
 
 }  // namespace sluice

@@ -6,6 +6,7 @@
 #include "kernel/kernel_enforcer.hpp"
 #include "kernel/syn_cookies.hpp"
 #include "ledger/ledger.hpp"
+#include "limiter/in_flight.hpp"
 #include "limiter/limiter.hpp"
 #include "telemetry/active_users.hpp"
 #include "telemetry/event_log.hpp"
@@ -17,6 +18,6 @@ void collect_kernel(const KernelEnforcer& kernel, const SynCookieState& syn_cook
 void collect_control(const BanControl& bans, const PolicyControl& policy, const Ledger& ledger,
                      const EventLog& log, ActiveUsers& users, Samples& samples);
 
-void collect_limiter(const Limiter& limiter, Samples& samples);
+void collect_limiter(const Limiter& limiter, const InFlight& in_flight, Samples& samples);
 
 }  // namespace sluice

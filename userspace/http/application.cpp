@@ -22,6 +22,7 @@ void Decision::clear() {
     decided = 0;
     response_fields.clear();
     request_fields.clear();
+    ends_with_client = false;
     observe_request_body = false;
     observe_response_body = false;
     status = 0;

@@ -86,7 +86,9 @@ struct Decision {
     AddedFields response_fields;  // forward: added to the upstream's response; reply: all but Content-Length,
                                   // Date, Connection
     // Forward:
-    AddedFields request_fields;          // added to what goes upstream, such as X-Request-ID
+    AddedFields request_fields;  // added to what goes upstream, such as X-Request-ID
+    bool ends_with_client =
+        false;  // a client that closes its side has gone: it is not waited for the response
     bool observe_request_body = false;   // hand its first 16 KiB to finished()
     bool observe_response_body = false;  // hand its first and last 32 KiB to finished()
     // Reply:
@@ -170,6 +172,11 @@ class Application {
     // It does not block. With kWait the data path parks the request, reading nothing more from its client, and calls
     // again with the same request and state when the ticket is used.
     virtual void decide(const RequestHead& request, ExchangeState& state, Decision& decision) = 0;
+
+    // The upstream, or the gateway in its place, has answered in full; the response's last byte is still to go to the
+    // client. Whoever asks again when it has that byte must find what this request held given back. At most once, and not
+    // for what is cut off or was a tunnel: finished() follows in any case.
+    virtual void answered(ExchangeState& /*state*/) {}
 
     // Exactly once for every request that reached decide().
     virtual void finished(const RequestHead& request, ExchangeState& state, const Outcome& outcome) = 0;

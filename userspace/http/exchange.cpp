@@ -135,6 +135,11 @@ void Session::drop_upstream() {
 
 bool Session::step_exchange() {
     if (parked_) return false;
+    if (decision_.ends_with_client && request_done_ && response_ != ResponseState::kDone &&
+        client_.end_seen()) {
+        abort(kReasonClientGone);
+        return true;
+    }
     bool moved = false;
     if (upstream_ && !upstream_->connected) moved = step_connect();
     if (phase_ == Phase::kExchange && !request_done_) moved = pump_request_body() || moved;
@@ -375,6 +380,7 @@ void Session::take_response_piece() {
 
 void Session::response_complete() {
     response_ = ResponseState::kDone;
+    worker_.application().answered(*state_);
     if (response_chunked_ && response_framing_.body != ResponseFraming::Body::kNone)
         client_out_.append(kLastChunk);
     if (!request_done_) {
@@ -437,6 +443,7 @@ void Session::reply(int status, std::string_view body, AnsweredBy by, std::strin
     write_reply(status, decision_.response_fields, body, head_.method != "HEAD", keep_alive_,
                 head_.version_minor, worker_.date_line(), client_out_);
     response_ = ResponseState::kDone;
+    worker_.application().answered(*state_);
 }
 
 void Session::reply_problem(int status, std::string_view reason, std::string_view detail) {

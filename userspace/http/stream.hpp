@@ -43,6 +43,8 @@ class Stream {
         readable_ = false;
         writable_ = writable;
     }
+    // The other side will send nothing more, though some of what it sent may still be there to read.
+    bool end_seen() const { return end_seen_; }
     // What peek() has seen is not enough: readable() again when more comes.
     void wait_for_more() { readable_ = false; }
 
@@ -69,7 +71,7 @@ class Stream {
     Ssl ssl_;
     bool readable_ = true;
     bool writable_ = true;
-    bool end_seen_ = false;  // EPOLLRDHUP: a short read does not mean that nothing is left
+    bool end_seen_ = false;  // EPOLLRDHUP. A short read does not mean that nothing is left
 };
 
 // Makes a socket non-delaying: what is written is complete, waiting for more only costs time.

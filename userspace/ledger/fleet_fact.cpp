@@ -48,7 +48,7 @@ bool read_override(const json& object, FleetFact& fact) {
         !window->is_number_integer())
         return false;
     fact.rate = {count->get<std::uint64_t>(), window->get<Nanos>()};
-    return fact.rate.count > 0 && fact.rate.window > 0 && fact.rate.window <= kLongestWindow;
+    return fact.rate.count > 0 && fact.rate.window >= 0 && fact.rate.window <= kLongestWindow;
 }
 
 }  // namespace

@@ -8,7 +8,8 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-// Whether a is the stricter: fewer in the long run, then fewer at once.
+// Whether a is the stricter: fewer in the long run, then fewer at once. Without a window any number may come in the long
+// run: looser than every rate.
 bool stricter(const Rate& a, const Rate& b) {
     const Wide left = Wide{a.count} * static_cast<std::uint64_t>(b.window);
     const Wide right = Wide{b.count} * static_cast<std::uint64_t>(a.window);
@@ -45,7 +46,12 @@ std::vector<std::uint16_t> applicable(const std::vector<RequestLimit>& limits, s
     for (std::uint16_t i = 0; i < limits.size(); ++i) {
         if (applies(limits[i], class_name, authenticated)) result.push_back(i);
     }
-    if (result.empty() && !limits.empty()) result.push_back(strictest(limits));
+    const auto has_rate = [&](std::uint16_t i) { return !limits[i].rate.at_once(); };
+    if (!limits.empty() && std::ranges::none_of(result, has_rate)) {
+        const std::uint16_t last_resort = strictest(limits);
+        if (result.empty() || has_rate(last_resort)) result.push_back(last_resort);
+    }
+    std::ranges::stable_partition(result, has_rate);
     return result;
 }
 
@@ -109,7 +115,7 @@ void ChargePlan::charges(const RequestSubject& request, const Overrides& overrid
                          ChargeList& out) const {
     const bool authenticated = !request.user.empty();
     std::array<std::optional<KeyHash>, 2> subjects;  // by what a limit is per
-    out.size_ = 0;
+    out.size_ = out.rates_ = 0;
     for (const std::uint16_t index : limits(request.class_name, authenticated)) {
         const Limit& limit = limits_[index];
         Charge& charge = out.charges_[out.size_];
@@ -122,10 +128,11 @@ void ChargePlan::charges(const RequestSubject& request, const Overrides& overrid
                   .mode = limit.mode,
                   .algorithm = limit.algorithm};
         if (authenticated && limit.per == LimitScope::kUser && !overrides.empty()) {
-            if (const Override* const special = overrides.find(request.user, limit.name, now)) {
+            const Override* const special = overrides.find(request.user, limit.name, now);
+            if (special != nullptr && special->rate.at_once() == limit.rate.at_once())
                 charge.rate = special->rate;
-            }
         }
+        out.rates_ += limit.rate.at_once() ? 0 : 1;
         out.limits_[out.size_++] = index;
     }
 }

@@ -1,10 +1,10 @@
 // Which limits a request is charged against, and under which names.
 //
 // A limit applies when its class is empty or the class of the request's route, and its `when` fits. `per:
-// user` of an anonymous request is its address. If the policy has limits but none applies, the strictest
-// does, never none: the one with the lowest sustained rate among the enforced (among all, if none is
-// enforced); of equal rates the one with the smaller count, then the first written. A policy without limits
-// charges nothing.
+// user` of an anonymous request is its address. If the policy has limits but none with a rate applies, the
+// strictest does, never none: the one with the lowest sustained rate among the enforced (among all, if none is
+// enforced); of equal rates the one with the smaller count, then the first written. One with `concurrent` is
+// looser than any with a rate, and is added only where nothing applies. A policy without limits charges nothing.
 #pragma once
 
 #include <array>
@@ -28,10 +28,13 @@ struct RequestSubject {
     std::uint32_t cost = 1;
 };
 
-// The charges of one request, ready for Limiter::admit: charges()[i] is of policy.limits[limits()[i]].
+// The charges of one request: charges()[i] is of policy.limits[limits()[i]]. Those by rates come first, ready for
+// Limiter::admit; then those by requests in flight, ready for InFlight::Attempt.
 class ChargeList {
   public:
     std::span<const Charge> charges() const { return {charges_.data(), size_}; }
+    std::span<const Charge> by_rate() const { return charges().first(rates_); }
+    std::span<const Charge> in_flight() const { return charges().subspan(rates_); }
     std::span<const std::uint16_t> limits() const { return {limits_.data(), size_}; }
     std::size_t size() const { return size_; }
 
@@ -40,6 +43,7 @@ class ChargeList {
     std::array<Charge, kMaxCharges> charges_;
     std::array<std::uint16_t, kMaxCharges> limits_;
     std::size_t size_ = 0;
+    std::size_t rates_ = 0;
 };
 
 // The limits of one policy, sorted out once. Immutable; any thread. Keeps no reference to the policy.
@@ -48,7 +52,7 @@ class ChargePlan {
     // kInvalid if more than kMaxCharges limits apply to one request; the message names the class.
     static Result<ChargePlan> make(const Policy& policy, const KeyHasher& hasher);
 
-    // Indexes into policy.limits, in their order.
+    // Indexes into policy.limits: those with a rate in their order, then those with `concurrent` in theirs.
     std::span<const std::uint16_t> limits(std::string_view class_name, bool authenticated) const;
     // The charges of a request, the user's overrides in force at `now` applied.
     void charges(const RequestSubject& request, const Overrides& overrides, Nanos now, ChargeList& out) const;

@@ -53,7 +53,7 @@ Result<> check(std::string_view user, const Override& change) {
     if (change.limit.empty() || change.limit.size() > kLongestName)
         return invalid("a limit's name has 1 to 1024 bytes");
     if (change.rate.count == 0) return invalid("the rate of " + change.limit + " must admit at least 1");
-    if (change.rate.window <= 0) return invalid("the rate of " + change.limit + " must have a window");
+    if (change.rate.window < 0) return invalid("the window of " + change.limit + "'s rate is negative");
     return {};
 }
 

@@ -15,8 +15,8 @@
 namespace sluice {
 
 struct Override {
-    std::string limit;  // name of the limit
-    Rate rate;
+    std::string limit;                // name of the limit
+    Rate rate;                        // at_once() if the limit's is; counts for no other
     std::optional<Nanos> expires_at;  // ledger clock; none: until lifted
 
     bool active(Nanos now) const { return !expires_at || now < *expires_at; }
@@ -33,7 +33,7 @@ class Overrides {
     std::vector<Override> of(std::string_view user) const;
 
     // Copies with one change; the original is untouched. with(): kInvalid if user or limit is empty or longer
-    // than 1024 bytes, the rate has no count or no window, or it expires before `now`. without(): kNotFound
+    // than 1024 bytes, the rate has no count, or it expires before `now`. without(): kNotFound
     // if there is none.
     Result<Overrides> with(std::string_view user, Override change, Nanos now) const;
     Result<Overrides> without(std::string_view user, std::string_view limit) const;

@@ -158,8 +158,12 @@ void RuleChecker::check_limits(const Policy& policy) {
     for (std::size_t i = 0; i < policy.limits.size(); ++i) {
         const RequestLimit& limit = policy.limits[i];
         const std::string path = item("$.limits", i);
-        if (limit.rate.count == 0 || limit.rate.count > kMaxRequestRateCount || limit.rate.window <= 0 ||
-            limit.rate.window > kMaxRequestWindow)
+        if (limit.rate.at_once()) {
+            if (limit.rate.count == 0 || limit.rate.count > kMaxConcurrent)
+                error(path + ".concurrent", std::to_string(limit.rate.count) + " is out of range",
+                      "1…" + std::to_string(kMaxConcurrent));
+        } else if (limit.rate.count == 0 || limit.rate.count > kMaxRequestRateCount ||
+                   limit.rate.window < 0 || limit.rate.window > kMaxRequestWindow)
             error(path + ".rate", to_string(limit.rate) + " is out of range",
                   "1 to " + std::to_string(kMaxRequestRateCount) + " in at most " +
                       format_duration(kMaxRequestWindow));

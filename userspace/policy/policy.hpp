@@ -14,15 +14,17 @@
 
 namespace sluice {
 
-// `count` events in any trailing window of `window` nanoseconds. Written "100/h", "20/15m".
+// `count` events in any trailing window of `window` nanoseconds. Written "100/h", "20/15m". Without a window, at once: of
+// a request limit with `concurrent`.
 struct Rate {
     std::uint64_t count = 0;
     Nanos window = kSecond;
 
+    bool at_once() const { return window == 0; }
     bool operator==(const Rate&) const = default;
 };
 
-// As written in a policy: "100/h", "20/15m".
+// As written in a policy: "100/h", "20/15m"; without a window "20 concurrent".
 std::string to_string(const Rate& rate);
 
 enum class LimitMode : std::uint8_t { kEnforce, kShadow };
@@ -169,7 +171,7 @@ struct RequestLimit {
     LimitScope per = LimitScope::kIp;
     LimitWhen when = LimitWhen::kAlways;
     std::string class_name;  // empty: every request
-    Rate rate;
+    Rate rate;               // at_once(): so many in flight
     LimitMode mode = LimitMode::kEnforce;
     LedgerLoss on_ledger_loss = LedgerLoss::kShare;
     LimitAlgorithm algorithm = LimitAlgorithm::kTrailing;

@@ -27,6 +27,7 @@ inline constexpr std::size_t kMaxNameLength = 32;
 inline constexpr std::size_t kMaxPolicyNameLength = 64;
 inline constexpr std::uint64_t kMaxRequestRateCount = 1'000'000'000;
 inline constexpr Nanos kMaxRequestWindow = 31 * kDay;
+inline constexpr std::uint64_t kMaxConcurrent = 1'000'000;
 inline constexpr std::uint64_t kMaxPacketRateCount = 1'000'000'000'000;
 inline constexpr Nanos kMaxPacketWindow = kHour;
 inline constexpr std::uint64_t kMaxBurst = 1'000'000'000'000;

@@ -101,7 +101,10 @@ Json json_of(const Route& route) {
 Json json_of(const RequestLimit& limit) {
     Json json{{"name", limit.name}, {"per", to_string(limit.per)}, {"when", to_string(limit.when)}};
     if (!limit.class_name.empty()) json["class"] = limit.class_name;
-    json["rate"] = to_string(limit.rate);
+    if (limit.rate.at_once())
+        json["concurrent"] = limit.rate.count;
+    else
+        json["rate"] = to_string(limit.rate);
     json["mode"] = to_string(limit.mode);
     if (limit.algorithm != LimitAlgorithm::kTrailing) json["algorithm"] = to_string(limit.algorithm);
     if (limit.on_ledger_loss != LedgerLoss::kShare) json["on_ledger_loss"] = to_string(limit.on_ledger_loss);

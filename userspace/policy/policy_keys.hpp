@@ -75,7 +75,8 @@ inline constexpr std::array kPolicyKeys = std::to_array<PolicyKey>({
     {"$.limits[]", "per", true},
     {"$.limits[]", "when"},
     {"$.limits[]", "class"},
-    {"$.limits[]", "rate", true},
+    {"$.limits[]", "rate"},  // this or the next
+    {"$.limits[]", "concurrent"},
     {"$.limits[]", "mode"},
     {"$.limits[]", "algorithm"},
     {"$.limits[]", "on_ledger_loss"},

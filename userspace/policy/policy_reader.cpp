@@ -259,7 +259,7 @@ class PolicyReader {
     }
 
     void read_limits(const YamlNode& node, std::vector<RequestLimit>& limits) const {
-        const ListReader items{document_, node, "$.limits", "a list of {name, per, rate, …}"};
+        const ListReader items{document_, node, "$.limits", "a list of {name, per, rate or concurrent, …}"};
         for (std::size_t i = 0; i < items.size(); ++i) {
             const SectionReader item{document_, items[i], items.path(i), "$.limits[]"};
             RequestLimit limit;
@@ -267,12 +267,30 @@ class PolicyReader {
             item.word("per", kLimitScopes, limit.per);
             item.word("when", kLimitWhens, limit.when);
             item.text("class", limit.class_name);
-            item.rate("rate", limit.rate);
+            read_allowance(item, limit.rate);
             item.word("mode", kLimitModes, limit.mode);
             item.word("algorithm", kLimitAlgorithms, limit.algorithm);
             item.word("on_ledger_loss", kLedgerLosses, limit.on_ledger_loss);
             limits.push_back(std::move(limit));
         }
+    }
+
+    // `rate` or `concurrent`, and what goes with it.
+    static void read_allowance(const SectionReader& item, Rate& rate) {
+        item.rate("rate", rate);
+        if (item.find("concurrent") == nullptr) {
+            if (item.find("rate") == nullptr)
+                item.wrong("rate", "\"rate\" is missing", "rate: 100/h, or concurrent: 20");
+            return;
+        }
+        if (item.find("rate") != nullptr)
+            return item.wrong("concurrent", "stands beside \"rate\"",
+                              "one of the two; a second limit with a name of its own for the other");
+        rate = {1, 0};
+        item.integer("concurrent", 1, kMaxConcurrent, rate.count);
+        for (const std::string_view key : {"algorithm", "on_ledger_loss"})
+            if (item.find(key) != nullptr)
+                item.wrong(key, "means nothing beside \"concurrent\"", "only beside rate");
     }
 
     DocumentReader& document_;

@@ -56,6 +56,7 @@ std::string format_duration(Nanos duration) {
 }
 
 std::string to_string(const Rate& rate) {
+    if (rate.at_once()) return std::to_string(rate.count) + " concurrent";
     for (const auto& [name, length] : kUnits)
         if (rate.window == length) return std::to_string(rate.count) + "/" + name;
     return std::to_string(rate.count) + "/" + format_duration(rate.window);

@@ -93,7 +93,8 @@ void fill(Record& record, const RequestLimited& e) {
     record.identifier("rule.name", e.limit);
     record.identifier("sluice.limit.name", e.limit);
     record.set("sluice.limit.count", e.limit_count);
-    record.set("sluice.limit.window_s", e.limit_window / kSecond);
+    const bool at_once = e.limit_window == 0 && e.limit_count != 0;
+    if (!at_once) record.set("sluice.limit.window_s", e.limit_window / kSecond);
     record.set("sluice.retry_after_s", e.retry_after_s);
     record.set("sluice.verdict", e.shadow ? "shadow" : "refused");
     record.set("sluice.count", 1);

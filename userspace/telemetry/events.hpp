@@ -54,7 +54,7 @@ struct RequestLimited {
     RequestFacts request;
     std::string limit;              // its name
     std::uint64_t limit_count = 0;  // its rate: count …
-    Nanos limit_window = 0;         // … in any window
+    Nanos limit_window = 0;         // … in any window; 0: in flight at once
     std::uint64_t retry_after_s = 0;
     bool shadow = false;
 };

@@ -50,6 +50,7 @@ enum class Metric : std::uint8_t {
     kLimiterBytes,
     kLimiterOverflowed,
     kLimiterMerged,
+    kLimiterSlots,
     kLogDropped,
     kBuildInfo,
     kProcessCpuSeconds,

@@ -145,5 +145,47 @@ TEST_F(QuotaControlTest, AResetElsewhereForgetsWhatWasCountedHere) {
     EXPECT_EQ(find("ai").used, 0U);
 }
 
+TEST_F(QuotaControlTest, OfRequestsInFlight) {
+    use_policy(std::string{kPolicy} + "  - {name: streams, per: user, when: authenticated, concurrent: 2}\n");
+    const auto ask_and_hold = [&](Judgement& judgement) {
+        judge_.judge({"GET", "/", IpAddress::parse("192.0.2.1").value(), {"", "key-of-anna"}},
+                     monotonic_now(), wall_now(), judgement);
+        return judgement.verdict == Verdict::kAdmitted;
+    };
+    std::array<Judgement, 4> requests;
+    EXPECT_TRUE(ask_and_hold(requests[0]));
+    EXPECT_EQ(find("streams").used, 1U);
+    EXPECT_EQ(find("streams").remaining, 1U);
+    EXPECT_EQ(find("streams").reset_in, 0);
+    EXPECT_EQ(to_string(find("streams").rate), "2 concurrent");
+    EXPECT_TRUE(ask_and_hold(requests[1]));
+    EXPECT_FALSE(ask_and_hold(requests[2]));
+    EXPECT_EQ(find("user").used, 2U) << "who finds no slot is not charged";
+
+    ASSERT_TRUE(control_.set("anna", "streams", {3, 0}, kHour, alice_));
+    EXPECT_TRUE(ask_and_hold(requests[2]));
+    EXPECT_FALSE(ask_and_hold(requests[3]));
+    EXPECT_EQ(find("streams").policy_rate, (Rate{2, 0}));
+    ASSERT_TRUE(control_.set("anna", "streams", {1, 0}, std::nullopt, alice_));
+    EXPECT_EQ(find("streams").used, 3U);
+    EXPECT_EQ(find("streams").remaining, 0U);
+    ASSERT_TRUE(control_.reset("anna", alice_));
+    EXPECT_EQ(find("streams").used, 3U) << "they are still in flight";
+    for (Judgement& request : requests) request.slots.clear();
+    EXPECT_EQ(find("streams").used, 0U);
+}
+
+TEST_F(QuotaControlTest, AnOverrideIsOfItsLimitsKind) {
+    use_policy(std::string{kPolicy} + "  - {name: streams, per: user, when: authenticated, concurrent: 2}\n");
+    const auto rate = control_.set("anna", "streams", {7, kHour}, std::nullopt, alice_);
+    EXPECT_EQ(rate.error().code, ErrorCode::kInvalid);
+    EXPECT_EQ(rate.error().message, "limit 'streams' is 2 concurrent: an override of it is a number, N");
+    const auto count = control_.set("anna", "ai", {7, 0}, std::nullopt, alice_);
+    EXPECT_EQ(count.error().message, "limit 'ai' is 5/h: an override of it is a rate such as 200/h");
+    EXPECT_EQ(control_.set("anna", "streams", {1'000'001, 0}, std::nullopt, alice_).error().code,
+              ErrorCode::kInvalid);
+    EXPECT_TRUE(plane_->overrides.load()->empty());
+}
+
 }  // namespace
 }  // namespace sluice

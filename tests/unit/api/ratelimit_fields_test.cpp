@@ -18,6 +18,17 @@ TEST(RateLimitFields, OneItemALimit) {
     EXPECT_EQ(state, R"("ai";r=0;t=412, "user";r=4900;t=0)");
 }
 
+TEST(RateLimitFields, RequestsInFlightHaveAUnitInPlaceOfAWindow) {
+    const std::array limits{RateLimitItem{"ai", {100, kHour}, 7, kSecond},
+                            RateLimitItem{"streams", {5, 0}, 2, 0}};
+    std::string policy;
+    append_ratelimit_policy(policy, limits);
+    EXPECT_EQ(policy, R"("ai";q=100;w=3600, "streams";q=5;qu="concurrent-requests")");
+    std::string state;
+    append_ratelimit(state, limits);
+    EXPECT_EQ(state, R"("ai";r=7;t=1, "streams";r=2)");
+}
+
 TEST(RateLimitFields, WholeSecondsAreNeverTooFew) {
     EXPECT_EQ(whole_seconds(0), 1);
     EXPECT_EQ(whole_seconds(1), 1);

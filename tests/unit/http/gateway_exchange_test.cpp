@@ -1,5 +1,6 @@
 // The gateway in one process with its client and its upstream: what is forwarded, and how.
 #include <filesystem>
+#include <future>
 
 #include "http/reasons.hpp"
 #include "unit/http/gateway_fixture.hpp"
@@ -378,6 +379,52 @@ TEST_F(GatewayExchange, HalfClosedClientGetsItsAnswer) {
     wire.send(get("/a"));
     wire.shut_write();
     EXPECT_TRUE(has(wire.receive_all(), "HTTP/1.1 200 OK"));
+}
+
+TEST_F(GatewayExchange, ARequestMayEndWithItsClient) {
+    const auto running = serve([](Wire& wire) {
+        wire.receive_until("\r\n\r\n");
+        wire.receive();  // until the gateway gives up
+    });
+    auto wire = client();
+    wire.send(get("/ends_with_client"));
+    while (gateway_->stats().requests == 0) std::this_thread::yield();
+    wire.shut_write();
+    EXPECT_TRUE(wire.ended());
+    const auto done = records_.finished(1)[0];
+    EXPECT_EQ(done.reason, kReasonClientGone);
+    EXPECT_FALSE(done.answered);
+}
+
+// Whoever has the whole response must find given back what the request held.
+TEST_F(GatewayExchange, TheApplicationKnowsOfTheAnswerBeforeTheClientHasAllOfIt) {
+    const std::string body(100'000, 'b');
+    const auto running = serve([&](Wire& wire) {
+        while (!wire.receive_until("\r\n\r\n").empty())
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + body);
+    });
+    auto wire = client();
+    for (std::size_t i = 1; i <= 50; ++i) {
+        wire.send(get("/a"));
+        ASSERT_EQ(wire.receive_message().substr(0, 15), "HTTP/1.1 200 OK");
+        ASSERT_EQ(records_.answered(), i);
+    }
+    for (const Finished& finished : records_.finished(50)) EXPECT_TRUE(finished.answered);
+}
+
+TEST_F(GatewayExchange, WhatIsCutOffIsNotAnswered) {
+    std::promise<void> half_seen;
+    const auto running = serve([&](Wire& wire) {
+        wire.receive_until("\r\n\r\n");
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        half_seen.get_future().wait();
+    });
+    auto wire = client();
+    wire.send(get("/a"));
+    wire.receive_until("half");
+    half_seen.set_value();
+    EXPECT_TRUE(wire.ended());
+    EXPECT_FALSE(records_.finished(1)[0].answered);
 }
 
 TEST_F(GatewayExchange, ClientThatLeavesIsReported) {

@@ -161,6 +161,7 @@ struct Finished {
     std::string request_body;
     std::string response_start;
     std::string response_end;
+    bool answered = false;
 };
 
 // What one gateway's applications have seen; shared by its workers.
@@ -176,6 +177,8 @@ class Records {
         refused_.emplace_back(refusal.reason);
         changed_.notify_all();
     }
+    void add_answer() { ++answered_; }
+    std::size_t answered() const { return answered_; }
     // Waits until `count` requests have finished.
     std::vector<Finished> finished(std::size_t count) {
         std::unique_lock lock{mutex_};
@@ -197,18 +200,22 @@ class Records {
     std::condition_variable changed_;
     std::vector<Finished> finished_;
     std::vector<std::string> refused_;
+    std::atomic<std::size_t> answered_{0};
 };
 
-struct NoState final : ExchangeState {};
+struct AnswerState final : ExchangeState {
+    bool answered = false;
+};
 
 // Refuses /refuse with 429, observes /observe, forwards the rest.
 class RecordingApplication final : public Application {
   public:
     RecordingApplication(Records& records, std::vector<IpPrefix> trusted)
         : records_(records), trusted_(trusted) {}
-    std::unique_ptr<ExchangeState> make_state() override { return std::make_unique<NoState>(); }
+    std::unique_ptr<ExchangeState> make_state() override { return std::make_unique<AnswerState>(); }
     const PrefixSet& trusted_proxies() override { return trusted_; }
-    void decide(const RequestHead& request, ExchangeState& /*state*/, Decision& decision) override {
+    void decide(const RequestHead& request, ExchangeState& state, Decision& decision) override {
+        static_cast<AnswerState&>(state).answered = false;
         decision.response_fields.set("RateLimit", "\"t\";r=1;t=2");
         if (request.path == "/refuse") {
             decision.kind = Decision::Kind::kReply;
@@ -216,12 +223,18 @@ class RecordingApplication final : public Application {
             decision.response_fields.set("Retry-After", "2");
             decision.body = "slow down\n";
         }
+        decision.ends_with_client = request.path == "/ends_with_client";
         decision.observe_request_body = decision.observe_response_body = request.path == "/observe";
     }
-    void finished(const RequestHead& request, ExchangeState& /*state*/, const Outcome& outcome) override {
+    void answered(ExchangeState& state) override {
+        static_cast<AnswerState&>(state).answered = true;
+        records_.add_answer();
+    }
+    void finished(const RequestHead& request, ExchangeState& state, const Outcome& outcome) override {
         records_.add({std::string{request.path}, request.client.to_string(), request.via_trusted_proxy,
                       outcome, std::string{outcome.reason}, std::string{outcome.request_body.start},
-                      std::string{outcome.response_body.start}, std::string{outcome.response_body.end}});
+                      std::string{outcome.response_body.start}, std::string{outcome.response_body.end},
+                      static_cast<AnswerState&>(state).answered});
     }
     void refused_early(const EarlyRefusal& refusal) override { records_.add_refusal(refusal); }
 

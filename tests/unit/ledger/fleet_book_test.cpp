@@ -76,7 +76,7 @@ TEST(FleetFact, BelievesNothing) {
           "o{\"source\":\"192.0.2.7\",\"origin\":\"operator\",\"id\":\"i\",\"reason\":\"\xff\"}"})
         EXPECT_FALSE(decode("ban 192.0.2.7", bytes)) << bytes;
     for (const std::string rate :
-         {R"("count":0,"window_ns":1)", R"("count":-1,"window_ns":1)", R"("count":1,"window_ns":0)",
+         {R"("count":0,"window_ns":1)", R"("count":-1,"window_ns":1)", R"("count":1,"window_ns":-1)",
           R"("count":1.5,"window_ns":1)", R"("count":1,"window_ns":9223372036854775807)", R"("count":1)",
           R"("count":"1","window_ns":1)"})
         EXPECT_FALSE(decode("quota 2 ai anna", "o{" + host + R"(,"user":"anna","limit":"ai",)" + rate + "}"))

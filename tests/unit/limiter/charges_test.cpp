@@ -173,5 +173,43 @@ TEST(Charges, MoreLimitsOnOneRequestThanFitAreAnError) {
     EXPECT_EQ(plan.error().message, "policy limits: 33 apply to one request of class ai, at most 32 may");
 }
 
+TEST(Charges, LimitsOnRequestsInFlightComeAfterTheRates) {
+    Policy policy = mission();
+    policy.limits.insert(policy.limits.begin(),
+                         {limit("streams", LimitScope::kUser, LimitWhen::kAlways, "", {5, 0}),
+                          limit("voices", LimitScope::kUser, LimitWhen::kAlways, "voice", {1, 0})});
+    const ChargeList list = charges_of(policy, {"voice", "alice", kClient});
+    EXPECT_EQ(names(policy, list), (Names{"user", "voice", "streams", "voices"}));
+    ASSERT_EQ(list.by_rate().size(), 2U);
+    ASSERT_EQ(list.in_flight().size(), 2U);
+    EXPECT_EQ(list.in_flight()[1].rate, (Rate{1, 0}));
+    EXPECT_EQ(list.in_flight()[0].key, charges_of(policy, {"", "alice", kClient}).in_flight()[0].key)
+        << "one count over all classes";
+}
+
+// A limit on requests in flight that is added must not take the last resort from requests without a rate.
+TEST(Charges, ALimitOnRequestsInFlightIsNoRate) {
+    Policy policy = mission();
+    policy.limits = {limit("user", LimitScope::kUser, LimitWhen::kAuthenticated, "", {5000, kHour}),
+                     limit("streams", LimitScope::kIp, LimitWhen::kAlways, "", {5, 0})};
+    EXPECT_EQ(names(policy, charges_of(policy, {"", "", kClient})), (Names{"user", "streams"}));
+    policy.limits = {limit("few", LimitScope::kIp, LimitWhen::kAuthenticated, "", {1, 0}),
+                     limit("streams", LimitScope::kIp, LimitWhen::kAnonymous, "", {5, 0})};
+    EXPECT_EQ(names(policy, charges_of(policy, {"", "", kClient})), Names{"streams"});
+    policy.limits.pop_back();
+    EXPECT_EQ(names(policy, charges_of(policy, {"", "", kClient})), Names{"few"}) << "never none";
+}
+
+TEST(Charges, AnOverrideOfTheOtherKindCountsForNothing) {
+    Policy policy = mission();
+    policy.limits.push_back(limit("streams", LimitScope::kUser, LimitWhen::kAlways, "", {5, 0}));
+    const auto overrides = Overrides{}
+                               .with("alice", {"user", {9, 0}, std::nullopt}, 0)
+                               ->with("alice", {"streams", {7, 0}, std::nullopt}, 0);
+    const ChargeList list = charges_of(policy, {"", "alice", kClient}, *overrides);
+    EXPECT_EQ(list.by_rate()[0].rate, (Rate{5000, kHour}));
+    EXPECT_EQ(list.in_flight()[0].rate, (Rate{7, 0}));
+}
+
 }  // namespace
 }  // namespace sluice

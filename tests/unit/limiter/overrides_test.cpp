@@ -50,7 +50,8 @@ TEST(Overrides, NonsenseIsRefused) {
     EXPECT_EQ(code("", change("ai", 1)), ErrorCode::kInvalid);
     EXPECT_EQ(code("alice", change("", 1)), ErrorCode::kInvalid);
     EXPECT_EQ(code("alice", change("ai", 0)), ErrorCode::kInvalid);
-    EXPECT_EQ(code("alice", {"ai", {1, 0}, std::nullopt}), ErrorCode::kInvalid);
+    EXPECT_EQ(code("alice", {"ai", {1, -1}, std::nullopt}), ErrorCode::kInvalid);
+    EXPECT_EQ(code("alice", {"streams", {1, 0}, std::nullopt}), std::nullopt) << "at once";
     EXPECT_EQ(code("alice", change("ai", 1, kSecond)), ErrorCode::kInvalid);
     EXPECT_EQ(code(std::string(1025, 'u'), change("ai", 1)), ErrorCode::kInvalid);
 }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "policy/policy_check.hpp"
+#include "policy/policy_json.hpp"
 #include "unit/policy/load.hpp"
 
 namespace sluice {
@@ -238,6 +239,43 @@ TEST(PolicyYaml, FaultsSayWhereAndWhat) {
         const std::string said = problems_of(text);
         EXPECT_EQ(said.substr(0, std::string_view{start}.size()), start) << said;
     }
+}
+
+TEST(PolicyYaml, ALimitHasARateOrANumberAtOnce) {
+    const Policy policy = policy_of(
+        "limits:\n  - {name: ip, per: ip, rate: 5/s}\n  - {name: streams, per: user, concurrent: 20, mode: "
+        "shadow}\n");
+    ASSERT_EQ(policy.limits.size(), 2U);
+    EXPECT_FALSE(policy.limits[0].rate.at_once());
+    EXPECT_EQ(policy.limits[1].rate, (Rate{20, 0}));
+    EXPECT_EQ(policy.limits[1].mode, LimitMode::kShadow);
+    EXPECT_EQ(to_json(policy)["limits"][1]["concurrent"], 20);
+    EXPECT_FALSE(to_json(policy)["limits"][1].contains("rate"));
+
+    const auto said = [](const std::string& keys) {
+        std::string lines =
+            problems_of("limits: [{name: ip, per: ip, rate: 1/s}, {name: a, per: ip" + keys + "}]\n");
+        lines.pop_back();  // the end of the line
+        return lines;
+    };
+    EXPECT_EQ(said(""),
+              "p.yaml:2:42: error: \"rate\" is missing (at $.limits[1].rate); allowed: rate: 100/h, or "
+              "concurrent: 20");
+    EXPECT_EQ(
+        said(", rate: 5/s, concurrent: 2"),
+        "p.yaml:2:84: error: stands beside \"rate\" (at $.limits[1].concurrent); allowed: one of the two; "
+        "a second limit with a name of its own for the other");
+    for (const std::string wrong : {"0", "1000001", "-1", "5/s", "many", "1e3"})
+        EXPECT_EQ(said(", concurrent: " + wrong),
+                  "p.yaml:2:73: error: \"" + wrong +
+                      "\" is not a whole number in range (at $.limits[1].concurrent); allowed: 1…1000000");
+    EXPECT_EQ(
+        said(", concurrent: 2, algorithm: fixed"),
+        "p.yaml:2:87: error: means nothing beside \"concurrent\" (at $.limits[1].algorithm); allowed: only "
+        "beside rate");
+    EXPECT_THAT(said(", concurrent: 2, on_ledger_loss: open"),
+                HasSubstr("p.yaml:2:92: error: means nothing beside \"concurrent\""));
+    EXPECT_THAT(said(", concurent: 2"), HasSubstr("did you mean \"concurrent\"?"));
 }
 
 TEST(PolicyYaml, TextOfSeveralLinesIsQuotedInOne) {

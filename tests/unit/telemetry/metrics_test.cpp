@@ -206,7 +206,7 @@ std::string full_exposition() {
         samples.add(Metric::kLedgerNodes, {"up"}, 3);
         samples.add(Metric::kFleetFacts, {"sent"}, 1);
         for (const Metric limiter : {Metric::kLimiterKeys, Metric::kLimiterBytes, Metric::kLimiterOverflowed,
-                                     Metric::kLimiterMerged})
+                                     Metric::kLimiterMerged, Metric::kLimiterSlots})
             samples.add(limiter, {}, 1);
         samples.add(Metric::kLogDropped, {"audit"}, 0);
         samples.add(Metric::kBuildInfo, {SLUICE_VERSION}, 1);
