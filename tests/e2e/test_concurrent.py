@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -11,6 +12,7 @@ from typing import Any, Callable, Iterator
 
 import pytest
 from calls import quota, refused
+from fleet import REDIS, REDIS_PORT, Redis
 from lab.edge import merged, starguide_policy
 from lab.netns import EDGE_IPV4
 from lab.process import wait_until
@@ -250,6 +252,25 @@ def test_exact_when_many_ask_at_once(sluice, slow, client, credentials, user):
             gate.set()
     assert sorted(status for answer in answers for status in statuses(answer.result())) == [200] * 2 + [429] * 10
     assert len(slow.heads) == 2
+
+
+@pytest.mark.skipif(not os.access(REDIS, os.X_OK), reason="no redis-server: apt-get install redis-server")
+def test_beside_rates_that_hosts_share(network, start_sluice, slow, begin, ask, user):
+    """Requests that wait for Redis before they are decided hold nothing meanwhile."""
+    redis = Redis(network, network.folder / "redis-concurrent")
+    try:
+        ledger = {"kind": "redis", "nodes": [f"127.0.0.1:{REDIS_PORT}"]}
+        sluice = start_sluice(policy(), {"gateway": {"upstream": [f"127.0.0.1:{PORT}"]}, "ledger": ledger})
+        first = begin("hold", "a")
+        begin("hold", "b")
+        refused(ask(), "streams")
+        assert in_flight(sluice, user) == 2
+        slow.gates["/slow/hold/a"].set()
+        assert statuses(read_until(first, b"\r\n\r\nok")) == [200]
+        assert ask().status == 200
+        assert in_flight(sluice, user) == 1
+    finally:
+        redis.kill()
 
 
 def test_a_crash_ends_what_was_in_flight(sluice, begin, ask, user):
