@@ -41,7 +41,7 @@ TEST(FleetFact, ComesBackAsItWas) {
     reset.kind = FleetFact::Kind::kReset;
     for (FleetFact fact :
          {ban("192.0.2.7"), ban("2001:db8::/64", "kernel"), ban("192.0.2.0/24", "escalation"),
-          quota("b\xc3\xa4r 1 x", "a i", {7, kHour}), unset, reset}) {
+          quota("b\xc3\xa4r 1 x", "a i", {7, kHour}), quota("anna", "streams", {7, 0}), unset, reset}) {
         fact.host = "edge-1";
         fact.host_id = "0123";
         fact.by = "alice";
