@@ -80,7 +80,7 @@ def test_run_killed_is_cleaned_up_by_the_next(network):
         process.kill()
         process.wait()
     process.stdout.close()
-    wait_until(lambda: not processes_of(left), 5, "its processes died with it")
+    wait_until(lambda: not processes_of(left), 30, "its processes died with it")
     following = start()
     try:
         in_full_swing(following)
