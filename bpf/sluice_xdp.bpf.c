@@ -30,8 +30,8 @@ static __always_inline __u32 sluice_look_at(struct sluice_walk *walk)
 	return sluice_parse_again(walk->ctx, walk->packet, whole_bytes);
 }
 
-/* Whether the policy speaks of this packet at all; finds its group. */
-static __always_inline int sluice_is_protected(struct sluice_walk *walk)
+/* Whether the policy speaks of this packet at all; own->group is its group then. */
+static __always_inline int sluice_speaks_of(const struct sluice_walk *walk)
 {
 	const struct sluice_packet *packet = walk->packet;
 	__u32 group;
@@ -50,16 +50,25 @@ static __always_inline int sluice_is_protected(struct sluice_walk *walk)
 	return group != 0;
 }
 
+static __always_inline int sluice_is_protected(struct sluice_walk *walk)
+{
+	int protected = sluice_speaks_of(walk);
+
+	/* Read back from memory, for the verifier's sake: a 0 known to it would be a case apart. */
+	walk->group = *(volatile __u32 *)&walk->own->group & (SLUICE_GROUPS - 1);
+	return protected;
+}
+
 static __always_inline __u32 sluice_set_index(const struct sluice_walk *walk, __u32 scope, __u64 hash)
 {
-	const struct sluice_region *region = &walk->control->regions[sluice_group(walk)][scope];
+	const struct sluice_region *region = &walk->control->regions[walk->group][scope];
 
 	return region->base + ((__u32)hash & region->mask);
 }
 
 static __always_inline struct sluice_limit_list *sluice_limits(const struct sluice_walk *walk, __u32 scope)
 {
-	return &walk->policy->limits[sluice_group(walk)][scope];
+	return &walk->policy->limits[walk->group][scope];
 }
 
 /*

@@ -19,18 +19,13 @@ struct sluice_walk {
 	struct sluice_address source; /* masked to the policy's source prefix */
 	struct sluice_set *set;	      /* of the source, once fetched */
 	__u64 hash;		      /* likewise */
+	__u32 group;		      /* of ports */
 	__u32 length_bytes;
 	__u8 scope;  /* of `limit` */
 	__u8 limit;  /* that the packet was over, or SLUICE_LIMIT_NONE */
 	__u32 would; /* reason of a limit in shadow mode that the packet was over, or SLUICE_PASSED */
 	__u8 shadow; /* the verdict was turned into a pass */
 };
-
-/* Of ports. Through memory, for the verifier's sake: 0 is no case apart. */
-static __always_inline __u32 sluice_group(const struct sluice_walk *walk)
-{
-	return *(volatile __u32 *)&walk->own->group & (SLUICE_GROUPS - 1);
-}
 
 static __always_inline struct sluice_address sluice_masked(const struct sluice_address *address,
 							   const struct sluice_address *mask)
@@ -108,10 +103,10 @@ static __always_inline void sluice_look_at_clock(struct sluice_walk *walk)
 	struct sluice_policy *policy = walk->policy;
 	__u64 tick = bpf_jiffies64();
 
-	walk->clock = &walk->own->clock[sluice_group(walk)];
+	walk->clock = &walk->own->clock[walk->group];
 	if (walk->clock->tick != tick || walk->clock->generation != policy->generation ||
 	    policy->flags & SLUICE_POLICY_EXACT_CLOCK)
-		sluice_set_clock(walk->clock, walk->control, policy, sluice_group(walk), tick);
+		sluice_set_clock(walk->clock, walk->control, policy, walk->group, tick);
 }
 
 /* --- arrival times --- */

@@ -39,7 +39,7 @@ static __noinline void sluice_send_event(struct sluice_walk *walk, __u32 kind, _
 	    .protocol = walk->packet->protocol,
 	    .scope = walk->scope,
 	    .limit = walk->limit,
-	    .group = (__u8)sluice_group(walk),
+	    .group = (__u8)walk->group,
 	    .ban_length = (__u8)walk->policy->source_length[walk->packet->family == SLUICE_IPV6],
 	};
 	bpf_ringbuf_submit(event, 0);
