@@ -4,7 +4,7 @@
 //   lease_load REDIS sluice DIRECTORY HOSTS     HOSTS that share each limit, each request comes to any of them
 //   lease_load REDIS redis_incr                 INCR and EXPIRE for each request, a window a counter
 //
-// All limits and loads run at once, for a window that does not count and one and a half that do. A ledger is a host's
+// All limits and loads run at once, for a window that does not count and two that do. A ledger is a host's
 // (redis_ledger.hpp), with its own connection; there is no HTTP. What is counted are the messages that are sent for requests;
 // what hosts tell one another besides does not depend on the load.
 #include <hiredis/hiredis.h>
@@ -31,7 +31,7 @@ namespace {
 
 constexpr Nanos kWindow = 10 * kSecond;
 constexpr Nanos kWarm = kWindow;
-constexpr Nanos kLength = kWarm + 15 * kSecond;
+constexpr Nanos kLength = kWarm + 2 * kWindow;
 constexpr std::array kLoads{0.5, 0.9, 1.0, 1.5, 2.0};
 struct Kind {
     std::uint64_t limit;

@@ -13,7 +13,8 @@ namespace sluice::sim {
 namespace {
 
 constexpr Nanos kWindow = 100 * kMillisecond;
-constexpr LeaseTimes kTimes{.long_lease = 60 * kMillisecond, .idle = 25 * kMillisecond};
+constexpr LeaseTimes kTimes{
+    .long_lease = 60 * kMillisecond, .idle = 25 * kMillisecond, .idle_alone = 45 * kMillisecond};
 constexpr int kHosts = 2;
 
 // What can happen to a message. Those that are late can arrive at any later step.

@@ -12,6 +12,7 @@ constexpr std::int64_t kMillion = 1'000'000;
 constexpr Nanos kDemandSpan = kSecond / 2;
 // Fewer than so many a second are asked for one by one: a stock would lie there unused.
 constexpr std::uint64_t kLeastDemand = 8;
+constexpr std::uint64_t kLeastDemandAlone = 2;
 // A refusal is believed for so long when others hold tokens that they may give back.
 constexpr Nanos kLeastDenial = 5 * kMillisecond;
 constexpr Nanos kDenialsPerWindow = 1000;
@@ -102,18 +103,20 @@ std::uint64_t Lease::recently(Nanos now) const {
     return demand_ + demand_before_;
 }
 
+bool Lease::worth_a_stock(Nanos now) const {
+    return !unused_long(now) && recently(now) >= (alone() ? kLeastDemandAlone : kLeastDemand);
+}
+
 bool Lease::wants_to_speak(Nanos now) const {
     if (sent_) return false;
     const std::uint64_t held_now = held(now);
     if (waiting_ > held_now && now >= denied_until_) return true;
     if (owes_) return true;
-    const bool idle = now - last_use_ >= times_.idle;
     if (long_held_) {
-        if (idle) return true;
+        if (unused_long(now)) return true;
         if (held_now > 0 && held_until_ - now < times_.long_lease / 4) return true;
     }
-    const std::uint64_t demand = recently(now);
-    return !idle && demand >= kLeastDemand && held_now < demand / 4 && free_ / (2 * hosts_) > held_now &&
+    return worth_a_stock(now) && held_now < recently(now) / 4 && free_ / (2 * hosts_) > held_now &&
            now >= denied_until_;
 }
 
@@ -133,8 +136,7 @@ LeaseRequest Lease::begin(Nanos now, std::int64_t clock_bound_us, Nanos short_le
     if (now >= forgotten_at_) begin_anew();
     trim(now);
     const std::uint64_t demand = recently(now);
-    const bool idle = now - last_use_ >= times_.idle;
-    if (idle) held_ = 0;
+    if (unused_long(now)) held_ = 0;
     LeaseRequest request;
     request.limit = std::min(rate_.count, kMaxCount);
     request.window_us = rate_.window / kMicrosecond;
@@ -148,8 +150,7 @@ LeaseRequest Lease::begin(Nanos now, std::int64_t clock_bound_us, Nanos short_le
     request.need = waiting_ > held_ ? waiting_ - held_ : 0;
     request.want = request.need;
     const std::uint64_t stock = demand + demand / 2;
-    if (!idle && demand >= kLeastDemand && stock > held_)
-        request.want = std::max(request.need, stock - held_);
+    if (worth_a_stock(now) && stock > held_) request.want = std::max(request.need, stock - held_);
     request.long_us = times_.long_lease / kMicrosecond;
     request.short_us = short_lease / kMicrosecond;
 

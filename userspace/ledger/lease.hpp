@@ -17,6 +17,9 @@ namespace sluice {
 struct LeaseTimes {
     Nanos long_lease = 2 * kSecond;
     Nanos idle = 250 * kMillisecond;  // unused for so long: given back
+    // The same of a key that no other host has used within its window: nobody misses what is kept. Before a lease is
+    // renewed, which is at three quarters of it, so that giving back takes the place of a renewal.
+    Nanos idle_alone = 1500 * kMillisecond;
 };
 
 class Lease {
@@ -93,6 +96,12 @@ class Lease {
     void trim(Nanos now);
     void begin_anew();
     std::uint64_t recently(Nanos now) const;
+    bool alone() const { return hosts_ == 1; }  // with the key, as of the last answer
+    bool unused_long(Nanos now) const {
+        return now - last_use_ >= (alone() ? times_.idle_alone : times_.idle);
+    }
+    // Whether a stock would be used up soon enough.
+    bool worth_a_stock(Nanos now) const;
 
     LeaseTimes times_;
     Rate rate_{};
