@@ -1,4 +1,4 @@
-"""What docs/benchmarks.md shows of packets and goodput: charts and tables made from docs/benchmarks/*.json.
+"""What docs/benchmarks.md shows of packets, goodput and limits: charts and tables made from docs/benchmarks/*.json.
 
     publish_bench.py publish   takes what scripts/bench measured last (build/bench), then draws
     publish_bench.py draw      charts and tables anew from the committed results
@@ -15,14 +15,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import publish_limits
 import svg_chart
+from bench_tables import Rows, ratio, table
 from svg_chart import Bar, Group, Line
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ROOT / "build/bench"
 DOCS = ROOT / "docs"
 KEPT = DOCS / "benchmarks"
-SUITES = ("packets", "goodput")
+SUITES = ("packets", "goodput", "limits")
 PAGE = DOCS / "benchmarks.md"
 
 OVER_EMPTY = "ns_per_packet_over_empty"
@@ -60,30 +62,8 @@ CASES = {  # in the order of the table
 FLOODS = {"live_flood_1k_sources": "a thousand sources", "live_flood_64k_sources": "64 thousand sources"}
 
 
-class Rows:
-    def __init__(self, rows: list[dict]) -> None:
-        self.rows = {(row["case"], row["subject"], row["metric"]): row for row in rows}
-
-    def get(self, case: str, subject: str, metric: str) -> dict | None:
-        return self.rows.get((case, subject, metric))
-
-    def value(self, case: str, subject: str, metric: str) -> float | None:
-        row = self.get(case, subject, metric)
-        return row and row["value"]
-
-
 def spread(row: dict | None) -> str:
     return f"{row['value']:.0f} ({row['p10']:.0f} to {row['p90']:.0f})" if row else "not measured"
-
-
-def table(head: list[str], body: list[list[str]], right: set[int]) -> str:
-    lines = ["| " + " | ".join(head) + " |",
-             "|" + "|".join("---:" if column in right else "---" for column in range(len(head))) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(cells) + " |" for cells in body])
-
-
-def ratio(above: float | None, below: float | None) -> float | None:
-    return above / below if above is not None and below else None
 
 
 def targets(rows: Rows) -> str:
@@ -219,12 +199,12 @@ def this_machine() -> dict[str, str]:
 def published() -> dict[Path, str]:
     """Every file that is made from the committed results, and what it has to say."""
     results = {suite: json.loads((KEPT / f"{suite}.json").read_text()) for suite in SUITES}
-    packets, goodput = (Rows(results[suite]["rows"]) for suite in SUITES)
+    packets, goodput, limits = (Rows(results[suite]["rows"]) for suite in SUITES)
     made = {KEPT / "packets.svg": packets_chart(packets), KEPT / "goodput.svg": goodput_chart(goodput)}
     page = PAGE.read_text()
     for name, content in (("machine", machine_table(results["packets"]["machine"])), ("targets", targets(packets)),
                           ("packets", packet_cases(packets)), ("rivals", rivals(packets)), ("live", live(packets)),
-                          ("goodput", goodput_table(goodput))):
+                          ("goodput", goodput_table(goodput)), *publish_limits.sections(limits)):
         begin, end = f"<!-- {name}: made by scripts/bench publish -->\n", f"\n<!-- end of {name} -->"
         head, found, rest = page.partition(begin)
         _, closed, tail = rest.partition(end)
