@@ -97,8 +97,9 @@ LeaseReply LeaseModel::call(int name, const std::string& host, const LeaseReques
     key.window = request.window_us;
     const std::int64_t newest = key.runs.empty() ? 0 : key.runs.rbegin()->first;
     // PX counts milliseconds of Redis's clock as it stands.
-    key.expires =
-        clock_us + (std::max({mine.lease_end, latest, newest}) + key.window - now + 999) / 1000 * 1000 + 1000;
+    key.expires = clock_us +
+                  (std::max({mine.lease_end, latest, newest}) + key.window - now + 999) / 1000 * 1000 +
+                  10'001'000;
     keys_[name] = key;
     reply.seq = mine.seq;
     reply.known = mine.known;

@@ -143,7 +143,7 @@ TEST(LeaseSim, AReplicaThatMissedWritesCostsAtMostWhatItMissed) {
 // thousand of the time since it last spoke: by so much may a window be shorter than it should.
 TEST(LeaseSim, AClockSetForwardShortensTheWindowByNextToNothing) {
     for (const std::uint64_t limit : {100U, 1000U})  // every host has spoken before
-        for (int seed = 1; seed <= effort("SLUICE_SIM_SEEDS", 4); ++seed) {
+        for (int seed = 1; seed <= effort("SLUICE_SIM_SEEDS", 10); ++seed) {
             SimConfig config{.seed = static_cast<std::uint64_t>(seed),
                              .hosts = 4,
                              .limit = limit,
