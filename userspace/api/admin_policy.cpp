@@ -64,6 +64,7 @@ AdminResponse show(const PolicyControl& policy) {
                                      {"reason", version.reason},
                                      {"file", policy.file()},
                                      {"file_problem", policy.file_problem()},
+                                     {"fleet_problem", policy.fleet_problem()},
                                      {"confirm_deadline", deadline_json(policy.confirm_by_wall())},
                                      {"warnings", to_json(policy.loaded().warnings)},
                                      {"text", version.text}}));

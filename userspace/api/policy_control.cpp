@@ -146,7 +146,42 @@ PolicyResult<AppliedPolicy> PolicyControl::apply(std::string_view text, const st
     log_.write(audit_of(actor, applied ? Audit::Action::kPolicyApplied : Audit::Action::kPolicyRefused,
                         applied.has_value(), applied ? applied->hash : name,
                         applied ? reason : applied.error().message()));
+    if (applied && !pending_) tell(reason, actor.name);
     return applied;
+}
+
+void PolicyControl::tell(const std::string& reason, const std::string& by) {
+    fleet_problem_.clear();  // a later word than the fleet's
+    if (!say_) return;
+    PolicyVersion version = version_;
+    version.reason = reason;
+    version.by = by;
+    say_(version);
+}
+
+PolicyResult<AppliedPolicy> PolicyControl::take(std::string_view text, const std::string& by,
+                                                const std::string& host, const std::string& reason) {
+    if (pending_) return conflict("policy version " + std::to_string(version_.n) + " waits to be confirmed");
+    const auto attempt = [&]() -> PolicyResult<AppliedPolicy> {
+        auto loaded = check(text, "policy of " + host);
+        if (!loaded) return loaded.error();
+        if (loaded->hash == version_.hash)
+            return AppliedPolicy{version_.name, version_.hash, version_.n, loaded->warnings, std::nullopt};
+        PolicyVersion version = describe(*loaded, "fleet", by + " on " + host, reason);
+        return put_in_force(*std::move(loaded), std::move(version));
+    };
+    const std::uint64_t before = version_.n;
+    auto taken = attempt();
+    const std::string problem = taken ? std::string{} : taken.error().message();
+    const Actor actor{by, "host " + host + " of the fleet", "admin", ""};
+    if (taken && taken->generation != before)
+        log_.write(audit_of(actor, Audit::Action::kPolicyApplied, true, taken->hash, reason));
+    if (!taken && problem != fleet_problem_) {
+        metrics_.count(Metric::kPolicyApplies, {"refused"});
+        log_.write(audit_of(actor, Audit::Action::kPolicyRefused, false, "policy of " + host, problem));
+    }
+    fleet_problem_ = problem;
+    return taken;
 }
 
 Result<> PolicyControl::confirm(const Actor& actor) {
@@ -157,6 +192,7 @@ Result<> PolicyControl::confirm(const Actor& actor) {
     store_history();
     metrics_.count(Metric::kPolicyApplies, {"confirmed"});
     log_.write(audit_of(actor, Audit::Action::kPolicyConfirmed, true, version_.hash, {}));
+    tell(version_.reason, actor.name);
     return {};
 }
 
@@ -204,6 +240,7 @@ PolicyResult<AppliedPolicy> PolicyControl::rollback(std::optional<std::uint64_t>
     log_.write(audit_of(actor, Audit::Action::kPolicyRolledBack, done.has_value(),
                         done ? done->hash : std::to_string(to.value_or(0)),
                         done ? version_.reason : done.error().message()));
+    if (done) tell(version_.reason, actor.name);
     return done;
 }
 

@@ -64,6 +64,13 @@ class PolicyControl {
     PolicyResult<AppliedPolicy> apply(std::string_view text, const std::string& name,
                                       const std::string& reason, std::optional<Nanos> confirm_within,
                                       const Actor& actor);
+    // What the hosts of the fleet decided: as apply(), and never told on. `by` and `host` say whose it was. kConflict while a policy
+    // waits to be confirmed. A refusal is counted and logged once, and stands in fleet_problem() until the next is taken.
+    PolicyResult<AppliedPolicy> take(std::string_view text, const std::string& by, const std::string& host,
+                                     const std::string& reason);
+    // Called with each decision of this host that is settled: an apply, a confirmation, a rollback. Not what its file says.
+    void share_with(std::function<void(const PolicyVersion&)> say) { say_ = std::move(say); }
+
     // kConflict if nothing waits.
     Result<> confirm(const Actor& actor);
     // To version `to`, or to the one before. A policy that waits to be confirmed is taken back.
@@ -83,6 +90,8 @@ class PolicyControl {
     std::optional<Nanos> confirm_by_wall() const;
     // The last refusal of the watched file; empty if it was taken.
     const std::string& file_problem() const { return file_problem_; }
+    // Why the fleet's policy is not in force here; empty if it is, or there is none.
+    const std::string& fleet_problem() const { return fleet_problem_; }
 
   private:
     struct Pending {
@@ -99,6 +108,7 @@ class PolicyControl {
     void follow_files();
     void refused_file(const PolicyRefusal& refusal);
     void store_history();
+    void tell(const std::string& reason, const std::string& by);
     std::string folder() const;
 
     std::string file_;
@@ -115,6 +125,8 @@ class PolicyControl {
     PolicyHistory history_;
     std::optional<Pending> pending_;
     std::string file_problem_;
+    std::string fleet_problem_;
+    std::function<void(const PolicyVersion&)> say_;  // empty: policies are not shared
     bool history_stale_ = false;
 };
 

@@ -17,7 +17,7 @@ struct PolicyVersion {
     std::string name;     // the policy's
     std::string hash;
     std::string text;    // the policy file, byte for byte; referenced files are read anew on a rollback
-    std::string origin;  // "file", "api" or "rollback"
+    std::string origin;  // "file", "api", "rollback" or "fleet"
     std::string by;      // who: "file", or an admin caller
     std::string reason;
     std::string file_hash;  // of the policy file at that time

@@ -181,10 +181,12 @@ void show_hosts(const Json& answer, const Screen& screen) {
         line(screen, "alone",
              "since " + duration_at(answer, "alone_s") + ": Redis is away; the others as last seen",
              Colour::kBad);
-    TextTable table{{"HOST", "STATE", ">LAST SEEN", "VERSION", "POLICY", "HASH", "ID"}};
+    TextTable table{{"HOST", "STATE", ">LAST SEEN", "VERSION", "POLICY", "HASH", "FLEET'S", "ID"}};
     for (const auto& host : array_at(answer, "hosts")) {
         const std::string state = text_at(host, "state");
         const bool self = true_at(host, "self");
+        const std::string fleet = text_at(host, "policy.fleet");
+        const std::string of_fleet = fleet.empty() ? "-" : fleet;
         table.add({{text_at(host, "host") + (self ? " (this)" : ""), self ? Colour::kBold : Colour::kNone},
                    {state, state == "up"     ? Colour::kNone
                            : state == "late" ? Colour::kWarn
@@ -193,6 +195,7 @@ void show_hosts(const Json& answer, const Screen& screen) {
                    {text_at(host, "version")},
                    {text_at(host, "policy.name")},
                    {text_at(host, "policy.hash").substr(0, 12)},
+                   {of_fleet, of_fleet == "refuses" ? Colour::kBad : Colour::kNone},
                    {text_at(host, "id")}});
     }
     table.print(screen.out, screen.colours);

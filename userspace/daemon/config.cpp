@@ -160,7 +160,11 @@ Result<LedgerSettings> parse_ledger(std::string_view text, LedgerSettings settin
 }
 
 Result<> check_ledger(const LedgerSettings& ledger) {
-    if (ledger.kind != LedgerKind::kRedis) return {};
+    if (ledger.kind != LedgerKind::kRedis) {
+        if (ledger.redis.share_policies)
+            return invalid("fleet.policies is true, but ledger.kind is not redis: there is no fleet");
+        return {};
+    }
     const RedisSettings& redis = ledger.redis;
     if (redis.nodes.empty())
         return invalid("ledger.kind redis needs ledger.nodes, a list of HOST:PORT or unix:PATH");

@@ -263,6 +263,11 @@ const std::vector<Setting>& table() {
         {"ledger.deadline", "1ms to 1000ms; default 20ms",
          "redis: no request waits longer, and silence for longer means it is away", reads_ledger_deadline},
 
+        {"fleet.policies", "true | false; default false",
+         "ledger.kind redis: what is applied, confirmed or rolled back on one host holds on all that say so",
+         reads_word<bool>([](Config & c) -> auto& { return c.ledger.redis.share_policies; },
+                          {{"true", true}, {"false", false}})},
+
         {"log.directory", "path; default /var/log/sluice", "folder of the log files, one a category",
          reads_text([](Config & c) -> auto& { return c.log.directory; })},
         {"limiter.max_keys", "1000 to 10^9; default 4000000",

@@ -46,6 +46,7 @@ FleetHost host_of(const SeenHost& seen, Nanos since_listed) {
     host.version = plain(read, "version");
     host.policy_name = plain(read, "policy");
     host.policy_hash = plain(read, "hash");
+    host.policy_of_fleet = plain(read, "of_fleet");
     if (const auto started = read.find("started_s"); started != read.end() && started->is_number_unsigned())
         host.started_wall =
             static_cast<Nanos>(std::min<std::uint64_t>(started->get<std::uint64_t>(), 1ULL << 33U)) * kSecond;
@@ -66,12 +67,19 @@ std::string_view to_string(FleetHost::State state) {
     return "gone";
 }
 
-Fleet::Fleet(RedisNodes& redis, std::string host_id, std::string name)
+Fleet::Fleet(RedisNodes& redis, std::string host_id, std::string name, bool share_policies)
     : redis_(redis),
       slot_(redis.slot_of(kFleetHeadKey)),
       host_id_(std::move(host_id)),
       name_(std::move(name)),
+      policies_(share_policies ? std::make_unique<FleetPolicies>(redis_, slot_, host_id_, name_,
+                                                                 [this] { tell_of_news(); })
+                               : nullptr),
       book_(host_id_) {}
+
+void Fleet::tell_of_news() {
+    if (const auto call = on_news_.with([](const auto& held) { return held; })) call();
+}
 
 void Fleet::say(FleetFact fact) {
     fact.host = name_;
@@ -94,12 +102,16 @@ std::vector<FleetNews> Fleet::take(std::size_t most) {
     });
 }
 
-void Fleet::describe(std::string policy_name, std::string policy_hash) {
-    policy_.with([&](Policy& policy) { policy = {std::move(policy_name), std::move(policy_hash)}; });
+void Fleet::describe(std::string policy_name, std::string policy_hash, std::string of_fleet) {
+    policy_.with([&](Policy& policy) {
+        policy = {std::move(policy_name), std::move(policy_hash), std::move(of_fleet)};
+    });
 }
 
 FleetStats Fleet::stats() const {
-    return stats_.with([](const FleetStats& stats) { return stats; });
+    FleetStats stats = stats_.with([](const FleetStats& held) { return held; });
+    if (policies_ && stats.error.empty()) stats.error = policies_->stats().error;
+    return stats;
 }
 
 std::vector<FleetHost> Fleet::hosts(Nanos now) const {
@@ -120,7 +132,7 @@ std::vector<FleetHost> Fleet::hosts(Nanos now) const {
     std::ranges::sort(hosts, {}, [](const FleetHost& host) { return std::tie(host.name, host.id); });
     const Policy policy = policy_.with([](const Policy& held) { return held; });
     hosts.insert(hosts.begin(), FleetHost{host_id_, name_, SLUICE_VERSION, policy.name, policy.hash,
-                                          started_wall_, 0, FleetHost::State::kUp, true});
+                                          policy.of_fleet, started_wall_, 0, FleetHost::State::kUp, true});
     return hosts;
 }
 
@@ -150,6 +162,7 @@ void Fleet::tick() {
         list();
     }
     speak();
+    if (policies_) policies_->tick();
 }
 
 void Fleet::drain() {
@@ -242,8 +255,7 @@ void Fleet::heard(const redisReply* reply, Nanos now) {
         std::ranges::move(news, std::back_inserter(inbox));
         return inbox.size();
     });
-    if (tell)
-        if (const auto call = on_news_.with([](const auto& held) { return held; })) call();
+    if (tell) tell_of_news();
     if (more && unread < kEnoughUnread) read();
 }
 
@@ -265,11 +277,9 @@ void Fleet::list() {
 
 std::string Fleet::description() const {
     const Policy policy = policy_.with([](const Policy& held) { return held; });
-    return nlohmann::json{{"name", name_},
-                          {"version", SLUICE_VERSION},
-                          {"policy", policy.name},
-                          {"hash", policy.hash},
-                          {"started_s", started_wall_ / kSecond}}
+    return nlohmann::json{
+        {"name", name_},       {"version", SLUICE_VERSION},   {"policy", policy.name},
+        {"hash", policy.hash}, {"of_fleet", policy.of_fleet}, {"started_s", started_wall_ / kSecond}}
         .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 

@@ -9,10 +9,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/guarded.hpp"
+#include "ledger/fleet_policies.hpp"
 #include "ledger/fleet_script.hpp"
 #include "ledger/redis_nodes.hpp"
 
@@ -31,8 +33,9 @@ struct FleetHost {
     std::string version;
     std::string policy_name;
     std::string policy_hash;
-    Nanos started_wall = 0;  // as it says
-    Nanos ago = 0;           // since it spoke last, by Redis's clock
+    std::string policy_of_fleet;  // "follows", "refuses" or "waits"; empty: it does not share its policy
+    Nanos started_wall = 0;       // as it says
+    Nanos ago = 0;                // since it spoke last, by Redis's clock
     State state = State::kGone;
     bool self = false;
 };
@@ -51,7 +54,7 @@ struct FleetStats {
 class Fleet {
   public:
     // host_id: of this process and no other, ever. `redis` outlives it.
-    Fleet(RedisNodes& redis, std::string host_id, std::string name);
+    Fleet(RedisNodes& redis, std::string host_id, std::string name, bool share_policies);
 
     // --- any thread
     // Tells the others. Does not wait. `host` and `host_id` are filled in.
@@ -59,7 +62,10 @@ class Fleet {
     // What was heard, oldest first; at most `most`. The rest waits.
     std::vector<FleetNews> take(std::size_t most);
     bool reachable() const { return redis_.up(slot_); }
-    void describe(std::string policy_name, std::string policy_hash);
+    // of_fleet: as FleetHost::policy_of_fleet.
+    void describe(std::string policy_name, std::string policy_hash, std::string of_fleet);
+    // nullptr: this host does not share its policy.
+    FleetPolicies* policies() const { return policies_.get(); }
     FleetStats stats() const;
     // As last heard, this host first, then by name. Those that are gone and live again under another id are left out.
     std::vector<FleetHost> hosts(Nanos now) const;
@@ -83,13 +89,14 @@ class Fleet {
         bool posted = false;
     };
     struct Policy {
-        std::string name, hash;
+        std::string name, hash, of_fleet;
     };
     struct Listed {
         std::vector<SeenHost> hosts;
         Nanos at = 0;
     };
 
+    void tell_of_news();
     void drain();
     void speak();
     void ask();
@@ -113,6 +120,7 @@ class Fleet {
     Guarded<Listed> listed_;
     Guarded<FleetStats> stats_;
     Guarded<std::function<void()>> on_news_;
+    const std::unique_ptr<FleetPolicies> policies_;
     // The Redis thread
     FleetBook book_;
     bool fresh_ = false;

@@ -55,11 +55,12 @@ std::string as_bytes(const KeySecret& secret) {
 }  // namespace
 
 RedisLedger::RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisNodes> redis,
-                         std::string host, std::string name)
+                         std::string host, const RedisSettings& settings)
     : local_(std::move(local)),
       redis_(std::move(redis)),
       host_(std::move(host)),
-      fleet_(*redis_, host_, std::move(name)) {}
+      fleet_(*redis_, host_, settings.host_name.empty() ? system_name() : settings.host_name,
+             settings.share_policies) {}
 
 RedisLedger::~RedisLedger() {
     stop();
@@ -74,8 +75,7 @@ Result<std::unique_ptr<RedisLedger>> RedisLedger::open(const EmbeddedLedgerConfi
     auto embedded = EmbeddedLedger::open(local);
     if (!embedded) return embedded.error();
     std::unique_ptr<RedisLedger> ledger{
-        new RedisLedger{*std::move(embedded), *std::move(redis), *std::move(name),
-                        settings.host_name.empty() ? system_name() : settings.host_name}};
+        new RedisLedger{*std::move(embedded), *std::move(redis), *std::move(name), settings}};
     const auto stored = ledger->local_->get_document(kSharedSecretDocument);
     if (!stored) return stored.error();
     if (*stored) ledger->secret_.with([&](std::string& secret) { secret = **stored; });

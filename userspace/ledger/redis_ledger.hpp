@@ -48,7 +48,7 @@ class RedisLedger final : public Ledger {
 
   private:
     RedisLedger(std::unique_ptr<EmbeddedLedger> local, std::unique_ptr<RedisNodes> redis, std::string host,
-                std::string name);
+                const RedisSettings& settings);
     boost::asio::awaitable<Result<>> prepare(RespStream& stream);
     boost::asio::awaitable<Result<>> agree_on_secret(RespStream& stream);
     boost::asio::awaitable<void> look_after();

@@ -18,6 +18,7 @@ struct RedisSettings {
     std::string
         password_file;      // its first line; read at each connection, so that it can be changed; empty: none
     std::string host_name;  // what other hosts call this one; empty: the system's name
+    bool share_policies = false;         // with the hosts that do as well
     Nanos deadline = 20 * kMillisecond;  // no request waits longer, and silence for longer means away
 };
 

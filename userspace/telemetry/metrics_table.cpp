@@ -19,6 +19,7 @@ constexpr std::array<std::string_view, 1> kLayer{"layer"};
 constexpr std::array<std::string_view, 1> kReason{"reason"};
 constexpr std::array<std::string_view, 1> kMap{"map"};
 constexpr std::array<std::string_view, 1> kOutcome{"outcome"};
+constexpr std::array<std::string_view, 1> kResult{"result"};
 constexpr std::array<std::string_view, 1> kCategory{"category"};
 constexpr std::array<std::string_view, 1> kVersion{"version"};
 constexpr std::array<std::string_view, 1> kState{"state"};
@@ -333,6 +334,16 @@ constexpr std::array kTable{
                "room here), "
                "`received`, `invalid` (not understood) or `refused` (this host's policy allows the source)",
                {}},
+    MetricInfo{
+        Metric::kFleetPolicies,
+        "sluice_fleet_policies_total",
+        kCounter,
+        "policies",
+        kResult,
+        "Policies that went between this host and the others. Only with `fleet.policies`.",
+        "result: `told`, `superseded` (a later decision stood), `taken`, `refused` (this host keeps its "
+        "own; each once), or `invalid` (not understood)",
+        {}},
     MetricInfo{Metric::kLimiterKeys,
                "sluice_limiter_keys",
                kGauge,

@@ -46,6 +46,7 @@ enum class Metric : std::uint8_t {
     kLedgerNodes,
     kLedgerRedirects,
     kFleetFacts,
+    kFleetPolicies,
     kLimiterKeys,
     kLimiterBytes,
     kLimiterOverflowed,

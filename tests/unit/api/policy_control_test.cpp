@@ -185,5 +185,79 @@ TEST_F(PolicyControlTest, TheSamePolicyAgainIsNoChange) {
     EXPECT_FALSE(control_->confirm_by_wall());
 }
 
+class PolicyOfTheFleetTest : public PolicyControlTest {
+  protected:
+    void SetUp() override {
+        PolicyControlTest::SetUp();
+        control_->share_with([this](const PolicyVersion& version) {
+            told_.push_back(version.by + " " + version.reason + " " + version.text);
+        });
+    }
+    std::vector<std::string> told_;
+};
+
+TEST_F(PolicyOfTheFleetTest, WhatIsSettledIsToldAndNothingElse) {
+    ASSERT_TRUE(control_->apply(policy_text("20/h"), "b", "incident", std::nullopt, alice_));
+    EXPECT_EQ(told_, (std::vector<std::string>{"alice incident " + policy_text("20/h")}));
+    ASSERT_TRUE(control_->apply(policy_text("30/h"), "c", "drill", kMinute, alice_));
+    EXPECT_EQ(told_.size(), 1U) << "it waits to be confirmed";
+    ASSERT_TRUE(control_->confirm(alice_));
+    EXPECT_EQ(told_.back(), "alice drill " + policy_text("30/h"));
+    ASSERT_TRUE(control_->rollback(std::nullopt, alice_));
+    EXPECT_EQ(told_.back(), "alice rollback to version 2 " + policy_text("20/h"));
+    EXPECT_EQ(told_.size(), 3U);
+    ASSERT_TRUE(control_->apply(policy_text("40/h"), "d", "", kMinute, alice_));
+    ASSERT_TRUE(control_->rollback(std::nullopt, alice_));
+    EXPECT_FALSE(control_->apply("name: [", "e", "", std::nullopt, alice_));
+    write("policy.yaml", policy_text("11/h"));
+    look_twice();
+    EXPECT_EQ(rate_in_force(), "11/h");
+    EXPECT_EQ(told_.size(), 3U) << "neither what was taken back, nor what was refused, nor the file's";
+}
+
+TEST_F(PolicyOfTheFleetTest, TheFleetsIsTakenAndNotToldOnAndResumed) {
+    ASSERT_TRUE(control_->take(policy_text("20/h"), "bob", "host-1", "drill"));
+    EXPECT_EQ(rate_in_force(), "20/h");
+    EXPECT_EQ(control_->version().origin, "fleet");
+    EXPECT_EQ(control_->version().by, "bob on host-1");
+    EXPECT_NE(log_text("audit").find("host host-1 of the fleet"), std::string::npos);
+    const std::uint64_t generation = kernel_.generation();
+    ASSERT_TRUE(control_->take(policy_text("20/h"), "bob", "host-1", "drill"));
+    EXPECT_EQ(kernel_.generation(), generation);
+    EXPECT_TRUE(told_.empty());
+    control_ = make();
+    std::string note;
+    ASSERT_TRUE(control_->start(note));
+    EXPECT_EQ(rate_in_force(), "20/h") << note;
+}
+
+TEST_F(PolicyOfTheFleetTest, WhatIsRefusedHereChangesNothingAndIsSaidOnce) {
+    for (int tries = 0; tries < 3; ++tries)
+        EXPECT_FALSE(control_->take(policy_text("20/x"), "bob", "host-1", "drill"));
+    EXPECT_EQ(rate_in_force(), "10/h");
+    EXPECT_NE(control_->fleet_problem().find("policy of host-1:4:"), std::string::npos)
+        << control_->fleet_problem();
+    const std::string log = log_text("audit");
+    const std::size_t first = log.find("policy of host-1");
+    ASSERT_NE(first, std::string::npos);
+    EXPECT_EQ(log.find("\n", first), log.size() - 1) << "one record";
+    ASSERT_TRUE(control_->take(policy_text("20/h"), "bob", "host-1", "drill"));
+    EXPECT_EQ(control_->fleet_problem(), "");
+    kernel_.refuse_apply = true;
+    EXPECT_FALSE(control_->take(policy_text("30/h"), "bob", "host-1", "drill"));
+    EXPECT_EQ(rate_in_force(), "20/h");
+}
+
+TEST_F(PolicyOfTheFleetTest, WhileOneWaitsToBeConfirmedNoneIsTaken) {
+    ASSERT_TRUE(control_->apply(policy_text("20/h"), "b", "", kMinute, alice_));
+    const auto taken = control_->take(policy_text("30/h"), "bob", "host-1", "");
+    ASSERT_FALSE(taken);
+    EXPECT_EQ(taken.error().error->code, ErrorCode::kConflict);
+    EXPECT_EQ(rate_in_force(), "20/h");
+    control_->tick(monotonic_now() + 61 * kSecond);
+    ASSERT_TRUE(control_->take(policy_text("30/h"), "bob", "host-1", ""));
+    EXPECT_EQ(rate_in_force(), "30/h");
+}
+
 }  // namespace
 }  // namespace sluice

@@ -152,6 +152,18 @@ TEST(Config, RedisLedger) {
     EXPECT_NE(fault().find("ledger.password_file"), std::string::npos);
 }
 
+TEST(Config, FleetPoliciesNeedAFleet) {
+    EXPECT_FALSE(parse_config("fleet: {policies: maybe}", "sluiced.yaml"));
+    EXPECT_FALSE(parse_config("{}", "sluiced.yaml")->ledger.redis.share_policies);
+    const auto config = parse_config("fleet: {policies: true}", "sluiced.yaml");
+    ASSERT_TRUE(config) << config.error().message;
+    EXPECT_TRUE(config->ledger.redis.share_policies);
+    Config whole;
+    whole.interfaces = {"lo"};
+    whole.ledger = config->ledger;
+    EXPECT_NE(check_config(whole).error().message.find("fleet.policies"), std::string::npos);
+}
+
 TEST(Config, RedisCluster) {
     const auto config =
         parse_config("ledger: {kind: redis, nodes: ['a:7000', 'b:7000'], cluster: true}", "sluiced.yaml");

@@ -154,7 +154,7 @@ TEST_F(FleetTest, AMachineNeitherShortensABanNorOutdoesAPerson) {
 TEST_F(FleetTest, HostsSeeOneAnother) {
     const auto a = host("a");
     auto b = host("b");
-    b->fleet().describe("policy", "hash");
+    b->fleet().describe("policy", "hash", "follows");
     const auto names = [&] {
         std::string text;
         for (const FleetHost& one : a->fleet().hosts(monotonic_now()))

@@ -205,6 +205,7 @@ std::string full_exposition() {
             samples.add(shared, {}, 1);
         samples.add(Metric::kLedgerNodes, {"up"}, 3);
         samples.add(Metric::kFleetFacts, {"sent"}, 1);
+        samples.add(Metric::kFleetPolicies, {"told"}, 1);
         for (const Metric limiter : {Metric::kLimiterKeys, Metric::kLimiterBytes, Metric::kLimiterOverflowed,
                                      Metric::kLimiterMerged, Metric::kLimiterSlots})
             samples.add(limiter, {}, 1);
