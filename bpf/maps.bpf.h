@@ -112,7 +112,6 @@ const volatile __u32 sluice_has_cookies = 1;
 /* Now, as the upper bits of a word of each limit. */
 struct sluice_times {
 	__u64 word[SLUICE_LIMITS_MAX];
-	__u64 way;	 /* see sluice_find() */
 	__u64 newcomers; /* that may still be let in this tick */
 };
 

@@ -112,19 +112,27 @@ static __always_inline void sluice_look_at_clock(struct sluice_walk *walk)
 /* --- arrival times --- */
 
 /*
- * The first entry with this tag, or NULL. The way goes through memory, where the verifier can't follow it:
- * what comes after is one case to it, and not eight.
+ * The first entry with this tag, or NULL. Without a branch for each way: which way it is no processor can
+ * guess, and the verifier would follow them all. A way that fits sets bit 3 * way; the product brings the
+ * way's number, of three bits, to the top.
  */
-static __always_inline __u64 *sluice_find(struct sluice_set *set, struct sluice_times *now, __u64 tag)
+#define SLUICE_WAY_NUMBERS (01234567ull << 40)
+
+static __always_inline __u64 *sluice_find(struct sluice_set *set, __u64 tag)
 {
+	__u64 found = 0;
+
 #pragma unroll
 	for (__u32 way = 0; way < SLUICE_WAYS; way++) {
-		if ((*(volatile __u64 *)&set->entry[way] & SLUICE_TAG_MASK) == tag) {
-			*(volatile __u64 *)&now->way = way;
-			return &set->entry[*(volatile __u64 *)&now->way & (SLUICE_WAYS - 1)];
-		}
+		__u64 other = (*(volatile __u64 *)&set->entry[way] ^ tag) & SLUICE_TAG_MASK;
+		__u64 fits = (other - 1) >> 63;
+
+		sluice_hide(fits);
+		found |= fits << 3 * way;
 	}
-	return 0;
+	if (!found)
+		return 0;
+	return &set->entry[(found & -found) * SLUICE_WAY_NUMBERS >> 61];
 }
 
 enum sluice_claimed {
@@ -209,7 +217,7 @@ static __always_inline __u32 sluice_judge_limits(struct sluice_set *set, struct 
 			continue;
 		cost = sluice_cost(limit, limit->count == SLUICE_COUNT_BYTES ? judgement->length_bytes : 1);
 		tag = sluice_tag(judgement->hash, limit->salt, slot);
-		entry = sluice_find(set, now, tag);
+		entry = sluice_find(set, tag);
 		if (entry) {
 			if (sluice_gcra(entry, tag, now->word[slot], cost, limit->depth,
 					&counted->charge_retries) == SLUICE_WITHIN)
@@ -254,7 +262,7 @@ __noinline __u32 sluice_count_drop(struct sluice_set *set, struct sluice_limit_l
 	limit = &limits->limit[SLUICE_BAN_SLOT];
 	time = now->word[SLUICE_BAN_SLOT];
 	tag = sluice_tag(hash, limit->salt, SLUICE_BAN_SLOT);
-	entry = sluice_find(set, now, tag);
+	entry = sluice_find(set, tag);
 	if (entry) {
 		if (sluice_count_one_drop(entry, tag, time, limit->depth) < most)
 			return SLUICE_DROP_COUNTED;
