@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from bisect import bisect_left, bisect_right
 from collections import deque
 from pathlib import Path
 from typing import Any, Optional
@@ -137,6 +138,24 @@ class Seen:
                 log.append(sent)
                 count += 1
         return count
+
+    def refused_for_nothing(self, limit: int, window: float) -> int:
+        """Refusals that nothing admitted explains, whenever between sending and answer each request was decided."""
+        admitted = self.admitted()
+        sent, answered = sorted(one[0] for one in admitted), sorted(one[1] for one in admitted)
+        count = 0
+        for begun, ended, status in self.requests:
+            if status == 429:
+                # All that can have been in the window: sent before this was answered, and not answered before it began.
+                in_window = bisect_right(sent, ended) - bisect_left(answered, begun - window)
+                count += in_window < limit
+        return count
+
+    def missed(self, limit: int, window: float) -> int:
+        """What an exact log would have admitted and was not. Requests that a stall held up are decided later than they
+        were sent, so a log of sendings overstates that; it is never more than the refusals that nothing explains."""
+        short = self.entitled(limit, window) - len(self.admitted())
+        return max(0, min(short, self.refused_for_nothing(limit, window)))
 
     def slowest(self, status: int) -> float:
         return max((one[1] - one[0] for one in self.requests if one[2] == status), default=0.0)
