@@ -25,6 +25,8 @@ json to_json(const Quota& quota) {
             {"rate", to_string(quota.rate)},
             {"used", quota.used},
             {"remaining", quota.remaining},
+            {"counted", to_string(quota.counted)},
+            {"leased", quota.leased},
             {"reset_s", whole_seconds_up(quota.reset_in)},
             {"override", std::move(override_json)}};
 }

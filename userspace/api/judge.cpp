@@ -16,6 +16,18 @@ std::string_view to_string(Verdict verdict) {
     return "admitted";
 }
 
+namespace {
+
+// Of the charges by rate.
+std::array<LedgerLoss, kMaxCharges> losses_of(const Judgement& judgement) {
+    std::array<LedgerLoss, kMaxCharges> losses;
+    for (std::size_t i = 0; i < judgement.charges.by_rate().size(); ++i)
+        losses[i] = judgement.limit(i).on_ledger_loss;
+    return losses;
+}
+
+}  // namespace
+
 void RequestJudge::judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out,
                          const Patience& patience) {
     const Nanos ledger_time = ledger_time_at(monotonic);
@@ -66,15 +78,15 @@ std::optional<Admission> RequestJudge::admit_by_rate(Nanos monotonic, Judgement&
     const Nanos ledger_time = ledger_time_at(monotonic);
     const auto charges = out.charges.by_rate();
     if (plane_.leases == nullptr) return plane_.limiter.admit(charges, ledger_time, out.results);
-    std::array<LedgerLoss, kMaxCharges> losses;
-    for (std::size_t i = 0; i < charges.size(); ++i) losses[i] = out.limit(i).on_ledger_loss;
+    const auto losses = losses_of(out);
     return plane_.leases->admit(
         {charges, std::span{losses}.first(charges.size()), monotonic, ledger_time, patience.asked},
         out.results, patience.waker);
 }
 
-void RequestJudge::explain(const Question& question, std::string_view user, Nanos ledger_time,
-                           Judgement& out) {
+std::array<Counted, kMaxCharges> RequestJudge::explain(const Question& question, std::string_view user,
+                                                       Nanos monotonic, Judgement& out) {
+    const Nanos ledger_time = ledger_time_at(monotonic);
     use_live_policy(out);
     const auto route = out.policy->routes.match(question.method, question.path);
     out.route = route ? &out.policy->policy->routes[*route] : nullptr;
@@ -83,12 +95,26 @@ void RequestJudge::explain(const Question& question, std::string_view user, Nano
     charge(question, ledger_time, out);
     const auto results = std::span{out.results}.first(out.charges.size());
     const auto by_rate = out.charges.by_rate();
-    const Admission rates = plane_.limiter.peek(by_rate, ledger_time, results);
+    const auto [rates, of_all_hosts] = peek_rates(monotonic, out);
+    std::array<Counted, kMaxCharges> counted{};
+    if (plane_.leases != nullptr)
+        for (std::size_t i = 0; i < by_rate.size(); ++i)
+            counted[i] = of_all_hosts[i] ? Counted::kFleet : Counted::kHostLedgerAway;
     const Admission slots =
         plane_.in_flight.peek(out.charges.in_flight(), ledger_time, results.subspan(by_rate.size()));
     out.verdict = rates.admitted && slots.admitted ? Verdict::kAdmitted : Verdict::kLimited;
     out.retry_after = std::max(rates.retry_at, slots.retry_at) - ledger_time;
     banned(question.client, ledger_time, out);
+    return counted;
+}
+
+LeaseBook::Peeked RequestJudge::peek_rates(Nanos monotonic, Judgement& out) {
+    const Nanos ledger_time = ledger_time_at(monotonic);
+    const auto charges = out.charges.by_rate();
+    if (plane_.leases == nullptr) return {plane_.limiter.peek(charges, ledger_time, out.results), {}};
+    const auto losses = losses_of(out);
+    return plane_.leases->peek({charges, std::span{losses}.first(charges.size()), monotonic, ledger_time},
+                               out.results);
 }
 
 // Only a change is copied: all workers would write to the pointer's one counter with every request.

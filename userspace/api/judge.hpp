@@ -72,13 +72,16 @@ class RequestJudge {
     // Judges and counts: all charges or none. `monotonic` is monotonic_now(), read just before; `wall` to the second.
     void judge(const Question& question, Nanos monotonic, Nanos wall, Judgement& out,
                const Patience& patience = {});
-    // The same without counting anything. A known `user` may be given instead of credentials (explain).
-    void explain(const Question& question, std::string_view user, Nanos ledger_time, Judgement& out);
+    // The same without counting anything. A known `user` may be given instead of credentials (explain). Returns over
+    // whom each charge's numbers count. With a Redis ledger it waits for Redis: not on its thread.
+    std::array<Counted, kMaxCharges> explain(const Question& question, std::string_view user, Nanos monotonic,
+                                             Judgement& out);
 
   private:
     void use_live_policy(Judgement& out);
     bool banned(const IpAddress& client, Nanos ledger_time, Judgement& out);
     void charge(const Question& question, Nanos ledger_time, Judgement& out);
+    LeaseBook::Peeked peek_rates(Nanos monotonic, Judgement& out);
     std::optional<Admission> admit_by_rate(Nanos monotonic, Judgement& out, const Patience& patience);
     std::optional<Admission> admit(Nanos monotonic, Judgement& out, const Patience& patience);
 

@@ -59,10 +59,11 @@ Result<std::vector<Quota>> QuotaControl::show(std::string_view user) const {
     const auto overrides = plane_.overrides.load();
     const Nanos now = ledger_now();
     std::vector<Quota> quotas;
+    std::vector<KeyHash> keys;
     for (std::size_t i = 0; i < active->policy->limits.size(); ++i) {
         const RequestLimit& limit = active->policy->limits[i];
         if (!is_user_limit(limit)) continue;
-        Quota quota{limit.name, limit.rate, 0, 0, 0, std::nullopt, std::nullopt};
+        Quota quota{.limit = limit.name, .rate = limit.rate};
         const Override* const change = overrides->find(user, limit.name, now);
         if (change != nullptr && change->rate.at_once() == limit.rate.at_once()) {
             quota.rate = change->rate;
@@ -81,8 +82,30 @@ Result<std::vector<Quota>> QuotaControl::show(std::string_view user) const {
             quota.reset_in = usage.reset_at - now;
         }
         quotas.push_back(std::move(quota));
+        keys.push_back(key);
     }
+    if (plane_.leases != nullptr) ask_all_hosts(keys, quotas);
     return quotas;
+}
+
+void QuotaControl::ask_all_hosts(std::span<const KeyHash> keys, std::span<Quota> quotas) const {
+    std::vector<LeaseBook::Counter> counters;
+    for (std::size_t i = 0; i < quotas.size(); ++i)
+        if (!quotas[i].rate.at_once()) counters.push_back({keys[i], quotas[i].rate});
+    const auto answers = plane_.leases->usage(counters);
+    auto answer = answers.begin();
+    for (Quota& quota : quotas) {
+        if (quota.rate.at_once()) continue;
+        if (const auto& all = *answer++) {
+            quota.used = all->used;
+            quota.counted = Counted::kFleet;
+            quota.leased = all->leased;
+            quota.remaining = quota.rate.count - std::min(quota.rate.count, all->used);
+            quota.reset_in = all->reset_in;
+        } else {
+            quota.counted = Counted::kHostLedgerAway;
+        }
+    }
 }
 
 Result<> QuotaControl::set(std::string_view user, std::string_view limit, const Rate& rate,

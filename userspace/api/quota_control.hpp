@@ -23,9 +23,11 @@ struct Quota {
     Rate rate;  // in force
     std::uint64_t used = 0;
     std::uint64_t remaining = 0;
+    Counted counted = Counted::kHost;
+    std::uint64_t leased = 0;  // of the fleet: held by hosts, so that up to so many more may have been used
     Nanos reset_in = 0;  // until nothing is spent any more; 0 of what is in flight, whose end nobody knows
-    std::optional<Rate> policy_rate;           // what the policy says, if an override is in force
-    std::optional<Nanos> override_expires_in;  // of that override, if it ends
+    std::optional<Rate> policy_rate{};           // what the policy says, if an override is in force
+    std::optional<Nanos> override_expires_in{};  // of that override, if it ends
 };
 
 class QuotaControl {
@@ -36,7 +38,7 @@ class QuotaControl {
     Result<> restore();
 
     // One for each `per: user` limit that applies to authenticated requests. A user never seen has used
-    // nothing.
+    // nothing. With a Redis ledger it waits for Redis, if that is there.
     Result<std::vector<Quota>> show(std::string_view user) const;
     // kNotFound: the policy has no such limit per user; kInvalid: see Overrides::with, or a rate for a limit on requests in
     // flight, or the other way round. Durable when it
@@ -56,6 +58,7 @@ class QuotaControl {
     Result<> replace(Result<Overrides> next, FleetFact fact);
     Result<> publish(const Overrides& next);
     void forget_here(std::string_view user);
+    void ask_all_hosts(std::span<const KeyHash> keys, std::span<Quota> quotas) const;
 
     RequestPlane& plane_;
     Ledger& ledger_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 
 #include "api/active_policy.hpp"
 #include "api/ban_set.hpp"
@@ -17,6 +18,14 @@
 #include "telemetry/event_log.hpp"
 
 namespace sluice {
+
+// Over whom a number of what was used counts.
+enum class Counted : std::uint8_t {
+    kHost,            // this one, which has the limit to itself
+    kFleet,           // all hosts
+    kHostLedgerAway,  // this one, since the ledger that all share does not answer
+};
+std::string_view to_string(Counted counted);  // "host", "fleet", "host_ledger_away"
 
 struct RequestPlane {
     // Written by control alone.

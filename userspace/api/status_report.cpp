@@ -248,7 +248,8 @@ json StatusReport::top(const TopQuery& query) const {
 
 json StatusReport::explain(const ExplainQuery& query) {
     const auto judgement = std::make_unique<Judgement>();
-    judge_.explain({query.method, query.path, query.ip, {}}, query.user, ledger_now(), *judgement);
+    const auto counted =
+        judge_.explain({query.method, query.path, query.ip, {}}, query.user, monotonic_now(), *judgement);
 
     json charges = json::array();
     std::string reason{to_string(judgement->verdict)};
@@ -263,6 +264,7 @@ json StatusReport::explain(const ExplainQuery& query) {
              {"rate", to_string(judgement->charges.charges()[i].rate)},
              {"used", result.used},
              {"remaining", result.remaining},
+             {"counted", to_string(counted[i])},
              {"refuses", result.refused},
              {"mode", limit.mode == LimitMode::kShadow ? "shadow" : "enforce"}});
         if (judgement->verdict == Verdict::kLimited && result.refused && limit.mode == LimitMode::kEnforce &&

@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "cli/command.hpp"
+#include "cli/text_table.hpp"
 
 namespace sluice {
 
@@ -33,5 +34,8 @@ ExitCode policy_diff_outcome(const nlohmann::json& answer);
 
 // One event record as one line: time, dataset, action, outcome, whom it is about, message.
 std::string event_line(const nlohmann::json& event, bool colours_on);
+
+// Over whom the numbers of a limit count; empty: this host has the limit to itself.
+Cell counted_cell(const nlohmann::json& limit);
 
 }  // namespace sluice

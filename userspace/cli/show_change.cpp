@@ -71,7 +71,7 @@ ExitCode ban_lift_outcome(const Json& answer) {
 
 void show_quota(const Json& answer, const Screen& screen) {
     screen.out << painted("user", Colour::kBold, screen.colours) << " " << text_at(answer, "user") << "\n\n";
-    TextTable table{{"LIMIT", "RATE", ">USED", ">REMAINING", ">RESETS IN", "OVERRIDE"}};
+    TextTable table{{"LIMIT", "RATE", ">USED", ">REMAINING", ">RESETS IN", "OVERRIDE", "?COUNTED"}};
     for (const auto& limit : array_at(answer, "limits")) {
         const bool spent = number_at(limit, "remaining") == 0;
         table.add({{text_at(limit, "name")},
@@ -79,7 +79,8 @@ void show_quota(const Json& answer, const Screen& screen) {
                    {text_at(limit, "used")},
                    {text_at(limit, "remaining"), spent ? Colour::kBad : Colour::kNone},
                    {duration_at(limit, "reset_s")},
-                   {override_text(limit)}});
+                   {override_text(limit)},
+                   counted_cell(limit)});
     }
     table.print(screen.out, screen.colours);
 }

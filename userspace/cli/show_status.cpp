@@ -201,6 +201,14 @@ void show_hosts(const Json& answer, const Screen& screen) {
     table.print(screen.out, screen.colours);
 }
 
+Cell counted_cell(const Json& limit) {
+    const std::string counted = text_at(limit, "counted");
+    if (counted == "host_ledger_away") return {"this host, as Redis is away", Colour::kWarn};
+    if (counted != "fleet") return {""};
+    const auto leased = number_at(limit, "leased").value_or(0);
+    return {leased > 0 ? "all hosts, " + text_at(limit, "leased") + " on lease" : "all hosts"};
+}
+
 void show_explain(const Json& answer, const Screen& screen) {
     const std::string verdict = text_at(answer, "verdict");
     line(screen, "verdict", verdict, colour_of_verdict(verdict));
@@ -208,14 +216,15 @@ void show_explain(const Json& answer, const Screen& screen) {
         if (const std::string text = text_at(answer, field); text != "-") line(screen, field, text);
     if (const std::string wait = duration_at(answer, "retry_after_s"); wait != "-")
         line(screen, "retry in", wait);
-    TextTable charges{{"LIMIT", "KEY", "RATE", ">USED", ">REMAINING", "MODE"}};
+    TextTable charges{{"LIMIT", "KEY", "RATE", ">USED", ">REMAINING", "MODE", "?COUNTED"}};
     for (const auto& charge : array_at(answer, "charges"))
         charges.add({{text_at(charge, "limit")},
                      {text_at(charge, "key")},
                      {text_at(charge, "rate")},
                      {text_at(charge, "used")},
                      {text_at(charge, "remaining"), colour_of_rest(charge, "remaining")},
-                     {text_at(charge, "mode")}});
+                     {text_at(charge, "mode")},
+                     counted_cell(charge)});
     print_below(charges, screen);
 
     const Json& kernel = value_at(answer, "kernel");

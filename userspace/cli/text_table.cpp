@@ -35,10 +35,10 @@ std::string painted(std::string_view text, Colour colour, bool colours_on) {
     return std::string{escape_sequence(colour)}.append(text).append("\x1b[0m");
 }
 
-TextTable::TextTable(std::vector<std::string> titles) {
-    for (auto& title : titles) {
-        const bool right_aligned = title.starts_with('>');
-        columns_.push_back({right_aligned ? title.substr(1) : std::move(title), right_aligned});
+TextTable::TextTable(const std::vector<std::string>& titles) {
+    for (const auto& title : titles) {
+        const bool right_aligned = title.starts_with('>'), if_any = title.starts_with('?');
+        columns_.push_back({title.substr(right_aligned || if_any ? 1 : 0), right_aligned, if_any});
     }
 }
 
@@ -49,12 +49,13 @@ void TextTable::add(std::vector<Cell> row) {
 
 void TextTable::print(std::ostream& out, bool colours_on) const {
     std::vector<Cell> titles;
-    std::vector<std::size_t> widths;
+    std::vector<std::size_t> widths;  // 0: left out
     for (std::size_t i = 0; i < columns_.size(); ++i) {
         titles.push_back({columns_[i].title, Colour::kBold});
-        std::size_t width = display_width(columns_[i].title);
+        std::size_t width = 0;
         for (const auto& row : rows_) width = std::max(width, display_width(row[i].text));
-        widths.push_back(width);
+        const bool left_out = columns_[i].if_any && width == 0;
+        widths.push_back(left_out ? 0 : std::max(width, display_width(columns_[i].title)));
     }
     print_row(out, titles, widths, colours_on);
     for (const auto& row : rows_) print_row(out, row, widths, colours_on);
@@ -62,10 +63,13 @@ void TextTable::print(std::ostream& out, bool colours_on) const {
 
 void TextTable::print_row(std::ostream& out, const std::vector<Cell>& row,
                           const std::vector<std::size_t>& widths, bool colours_on) const {
+    const auto shown = std::ranges::count_if(widths, [](std::size_t width) { return width > 0; });
+    std::ptrdiff_t number = 0;
     for (std::size_t i = 0; i < row.size(); ++i) {
+        if (widths[i] == 0) continue;
         const std::string padding(widths[i] - display_width(row[i].text), ' ');
         const std::string text = painted(row[i].text, row[i].colour, colours_on);
-        const bool last = i + 1 == row.size();
+        const bool last = ++number == shown;
         if (columns_[i].right_aligned)
             out << padding << text;
         else

@@ -20,8 +20,9 @@ struct Cell {
 
 class TextTable {
   public:
-    // A title that starts with '>' is of a right-aligned column: numbers.
-    explicit TextTable(std::vector<std::string> titles);
+    // A title that starts with '>' is of a right-aligned column: numbers. One with '?' is of a column that is left out
+    // while all its cells are empty.
+    explicit TextTable(const std::vector<std::string>& titles);
 
     // As many cells as there are titles.
     void add(std::vector<Cell> row);
@@ -32,6 +33,7 @@ class TextTable {
     struct Column {
         std::string title;
         bool right_aligned;
+        bool if_any;
     };
     void print_row(std::ostream& out, const std::vector<Cell>& row, const std::vector<std::size_t>& widths,
                    bool colours_on) const;

@@ -62,6 +62,8 @@ class Lease {
     void give_up() { sent_.reset(); }
 
     bool speaking() const { return sent_.has_value(); }
+    std::uint64_t id() const { return id_; }
+    std::uint64_t generation() const { return generation_; }
     std::uint64_t speaking_seq() const { return sent_ ? sent_->seq : 0; }
     Nanos speaking_since() const { return sent_ ? sent_->at : 0; }
     std::uint64_t held(Nanos now) const { return now < held_until_ ? held_ : 0; }

@@ -5,12 +5,6 @@
 #include "ledger/lease_script.hpp"
 
 namespace sluice {
-namespace {
-
-// What a request is told that waited in vain although Redis is there.
-constexpr Nanos kRetryLater = kSecond;
-
-}  // namespace
 
 // One request at work: its shards, locked, and what each charge found.
 struct LeaseBook::Round {
@@ -171,12 +165,10 @@ Admission LeaseBook::spend(Round& round, std::span<ChargeResult> results) {
     const Request& request = round.request;
     std::array<Charge, kMaxCharges> charges;
     std::ranges::copy(request.charges, charges.begin());
-    const unsigned hosts = hosts_.load(std::memory_order_relaxed);
     bool closed = false;
     for (std::size_t i = 0; i < round.size(); ++i) {
         if (!round.places[i].away || round.places[i].take == Lease::Take::kTaken) continue;
-        if (request.losses[i] == LedgerLoss::kShare)
-            charges[i].rate.count = std::max<std::uint64_t>(1, charges[i].rate.count / hosts);
+        if (request.losses[i] == LedgerLoss::kShare) charges[i].rate = share_of(charges[i].rate);
         closed = closed || (request.losses[i] == LedgerLoss::kClosed && round.enforced(i));
     }
     if (closed) return refuse(round, results);

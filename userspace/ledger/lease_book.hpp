@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "ledger/lease.hpp"
+#include "ledger/lease_usage.hpp"
 #include "ledger/redis_clock.hpp"
 #include "ledger/redis_nodes.hpp"
 #include "limiter/limiter.hpp"
@@ -63,6 +65,31 @@ class LeaseBook {
     // deadline. `results` is only filled if it is decided.
     std::optional<Admission> admit(const Request& request, std::span<ChargeResult> results,
                                    const Waker& waker);
+
+    struct Counter {
+        KeyHash key;
+        Rate rate;
+    };
+    // Of one counter, over all hosts. Of what this host used nothing is missing; of what others did, at most `leased`. Tokens of
+    // a lease that ended count as used: nobody else may use them.
+    struct Usage {
+        std::uint64_t used = 0;
+        std::uint64_t leased = 0;     // held by hosts, and as far as is known not used
+        std::uint64_t available = 0;  // to this host, now
+        Nanos reset_in = 0;           // until nothing counts any more
+        Nanos retry_in = 0;  // if nothing is available: until there is, unless a host gives back before
+    };
+    // In the order of `counters`; nullopt: its Redis is away. Not on the Redis thread; waits for Redis, a second at most.
+    std::vector<std::optional<Usage>> usage(std::span<const Counter> counters);
+
+    struct Peeked {
+        Admission admission;
+        std::bitset<kMaxCharges>
+            of_all_hosts;  // results whose numbers are; the others are this host's, whose Redis is away
+    };
+    // What admit() would decide; counts nothing. As usage(). A result's `used` is without this request.
+    Peeked peek(const Request& request, std::span<ChargeResult> results);
+
     // What all hosts have spent is forgotten. kUnavailable: Redis is away. Not on the Redis thread; waits for Redis.
     Result<> reset(const KeyHash& key);
     LeaseStats stats() const;
@@ -114,6 +141,13 @@ class LeaseBook {
     std::shared_ptr<Ticket> park(Round& round, Wake wake);
     Admission refuse(Round& round, std::span<ChargeResult> results);
     Admission spend(Round& round, std::span<ChargeResult> results);
+    std::string record_name(const KeyHash& key);  // of this host's; empty: it has none
+    Usage completed(const Counter& counter, const LeaseUsage& told, Nanos now);
+    // Of a limit that this host enforces alone, `share`.
+    Rate share_of(Rate rate) const {
+        rate.count = std::max<std::uint64_t>(1, rate.count / hosts_.load(std::memory_order_relaxed));
+        return rate;
+    }
     static void queue(Entry& entry, std::vector<KeyHash>& keys);
     void post(std::vector<KeyHash> keys, std::shared_ptr<Ticket> ticket);
     void drain();
@@ -123,6 +157,8 @@ class LeaseBook {
     void expire();
     static void wake(Ticket& ticket);
 
+    // What a request is told that waited in vain although Redis is there, or is refused because it is away.
+    static constexpr Nanos kRetryLater = kSecond;
     static constexpr std::size_t kShards = 256;
     static constexpr std::size_t kMostKeys = 4'000'000 / kShards;  // of one shard
 

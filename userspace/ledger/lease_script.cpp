@@ -147,22 +147,25 @@ std::string lease_key_name(const KeyHash& key) {
     return name + "}";
 }
 
+std::string lease_record_name(std::string_view host, std::uint64_t lease, std::uint64_t generation) {
+    return std::string{host} + "." + text(lease) + "." + text(generation);
+}
+
 std::vector<std::string> lease_arguments(const KeyHash& key, std::string_view host,
                                          const LeaseRequest& request) {
-    std::vector<std::string> all{
-        lease_key_name(key),
-        text(request.limit),
-        text(request.window_us),
-        text(request.unit_us),
-        std::string{host} + "." + text(request.lease) + "." + text(request.generation),
-        text(request.seq),
-        text(request.base),
-        text(request.bound_us),
-        text(request.keep),
-        text(request.need),
-        text(request.want),
-        text(request.long_us),
-        text(request.short_us)};
+    std::vector<std::string> all{lease_key_name(key),
+                                 text(request.limit),
+                                 text(request.window_us),
+                                 text(request.unit_us),
+                                 lease_record_name(host, request.lease, request.generation),
+                                 text(request.seq),
+                                 text(request.base),
+                                 text(request.bound_us),
+                                 text(request.keep),
+                                 text(request.need),
+                                 text(request.want),
+                                 text(request.long_us),
+                                 text(request.short_us)};
     all.reserve(all.size() + 2 * request.uses.size());
     for (const LeaseUse& use : request.uses) {
         all.push_back(text(use.age_us));

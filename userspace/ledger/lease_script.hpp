@@ -19,6 +19,9 @@ extern const std::string_view kLeaseScript;
 // "sluice:1:{…}": the version of the format, then the key's hash as the Cluster's hash tag.
 std::string lease_key_name(const KeyHash& key);
 
+// Of a host's record within a key.
+std::string lease_record_name(std::string_view host, std::uint64_t lease, std::uint64_t generation);
+
 // KEYS[1] and ARGV in order, as text. host: any bytes that no other process uses.
 std::vector<std::string> lease_arguments(const KeyHash& key, std::string_view host,
                                          const LeaseRequest& request);

@@ -77,7 +77,8 @@ class GatewayConcurrentTest : public PlaneTest {
     std::uint64_t spent(std::string_view user) {
         Judgement judgement;
         RequestJudge judge{*plane_};
-        judge.explain({"GET", "/", IpAddress::parse("192.0.2.1").value(), {}}, user, ledger_now(), judgement);
+        judge.explain({"GET", "/", IpAddress::parse("192.0.2.1").value(), {}}, user, monotonic_now(),
+                      judgement);
         return judgement.results[0].used;
     }
 
@@ -222,7 +223,7 @@ TEST_F(GatewayConcurrentTest, ExplainTellsWhatIsInFlightAndTakesNothing) {
     const Live second = begin("anna");
     Judgement judgement;
     RequestJudge judge{*plane_};
-    judge.explain({"GET", "/streams/a", IpAddress::parse("192.0.2.1").value(), {}}, "anna", ledger_now(),
+    judge.explain({"GET", "/streams/a", IpAddress::parse("192.0.2.1").value(), {}}, "anna", monotonic_now(),
                   judgement);
     EXPECT_EQ(judgement.verdict, Verdict::kLimited);
     EXPECT_EQ(judgement.retry_after, kSlotRetry);

@@ -285,6 +285,20 @@ TEST(Sluicectl, QuotaShowsOverrides) {
               "user   5000/h     1       4999         0s  -\n");
 }
 
+TEST(Sluicectl, QuotaSaysOverWhomItCountsWhenHostsShareALimit) {
+    const Outcome outcome = ask(answer(200, R"({"user":"jane","limits":[
+        {"name":"ai","rate":"200/h","used":150,"remaining":50,"reset_s":412,"override":null,"counted":"fleet","leased":12},
+        {"name":"user","rate":"5000/h","used":1,"remaining":4999,"reset_s":0,"override":null,"counted":"host_ledger_away","leased":0},
+        {"name":"streams","rate":"2","used":1,"remaining":1,"reset_s":0,"override":null,"counted":"host","leased":0}]})"),
+                                {"quota", "show", "jane"});
+    EXPECT_EQ(outcome.out,
+              "user jane\n\n"
+              "LIMIT    RATE    USED  REMAINING  RESETS IN  OVERRIDE  COUNTED\n"
+              "ai       200/h    150         50      6m52s  -         all hosts, 12 on lease\n"
+              "user     5000/h     1       4999         0s  -         this host, as Redis is away\n"
+              "streams  2          1          1         0s  -         \n");
+}
+
 // --- events
 // ---------------------------------------------------------------------------------------------------------
 

@@ -292,5 +292,92 @@ TEST(RedisAddress, SaysWhatWouldBeRight) {
     }
 }
 
+// All that hosts hold comes back when they do not use it.
+LeaseBook::Usage settled(Host& host, const Charge& charge) {
+    for (int tries = 0; tries < 500; ++tries) {
+        const std::array counters{LeaseBook::Counter{charge.key, charge.rate}};
+        const auto usage = host.book->usage(counters);
+        if (usage.size() == 1 && usage[0] && usage[0]->leased == 0) return *usage[0];
+        std::this_thread::sleep_for(10ms);
+    }
+    ADD_FAILURE() << "leases do not come back";
+    return {};
+}
+
+LeaseBook::Peeked peek(Host& host, const Charge& charge, LedgerLoss loss = LedgerLoss::kShare) {
+    const Nanos now = monotonic_now();
+    return host.book->peek({{&charge, 1}, {&loss, 1}, now, ledger_time_at(now)}, host.results);
+}
+
+TEST_F(RedisLedgerTest, TellsWhatAllHostsHaveUsed) {
+    const auto a = host("a");
+    const auto b = host("b");
+    const auto c = host("c");
+    const Charge charge = charge_of(81, 100);
+    EXPECT_EQ(settled(*c, charge).used, 0U);
+    EXPECT_EQ(settled(*c, charge).reset_in, 0);
+    ASSERT_EQ(admitted(*a, charge, 30), 30);
+    const std::array counters{LeaseBook::Counter{charge.key, charge.rate}};
+    // Of its own it misses none, told or not.
+    EXPECT_EQ(a->book->usage(counters)[0]->used, 30U);
+    const auto from_afar = c->book->usage(counters)[0];
+    ASSERT_TRUE(from_afar);
+    EXPECT_LE(from_afar->used, 30U);
+    EXPECT_GE(from_afar->used + from_afar->leased, 30U);
+    ASSERT_EQ(admitted(*b, charge, 20), 20);
+    for (Host* one : {a.get(), b.get(), c.get()}) {
+        const auto usage = settled(*one, charge);
+        EXPECT_EQ(usage.used, 50U);
+        EXPECT_EQ(usage.available, 50U);
+        EXPECT_EQ(usage.retry_in, 0);
+        EXPECT_GT(usage.reset_in, 59 * kMinute);
+        EXPECT_LE(usage.reset_in, kHour);
+    }
+}
+
+TEST_F(RedisLedgerTest, SaysWhatWouldBecomeOfARequestWithoutCountingIt) {
+    const auto a = host("a");
+    const auto b = host("b");
+    const Charge charge = charge_of(82, 10);
+    ASSERT_EQ(admitted(*a, charge, 9), 9);
+    settled(*b, charge);
+    for (int i = 0; i < 3; ++i) {
+        const auto peeked = peek(*b, charge);
+        EXPECT_TRUE(peeked.admission.admitted);
+        EXPECT_TRUE(peeked.of_all_hosts[0]);
+        EXPECT_EQ(b->results[0].used, 9U);
+        EXPECT_EQ(b->results[0].remaining, 1U);
+    }
+    ASSERT_EQ(admitted(*b, charge, 1), 1);
+    for (Host* one : {a.get(), b.get()}) {
+        settled(*one, charge);
+        const auto peeked = peek(*one, charge);
+        EXPECT_FALSE(peeked.admission.admitted);
+        EXPECT_TRUE(one->results[0].refused);
+        EXPECT_GT(peeked.admission.retry_at, ledger_now() + 59 * kMinute);
+        EXPECT_LE(peeked.admission.retry_at, ledger_now() + kHour);
+    }
+}
+
+TEST_F(RedisLedgerTest, WithoutRedisItSaysWhatThisHostWouldDecideAlone) {
+    const auto a = host("a");
+    const auto b = host("b");
+    const Charge charge = charge_of(83, 10);
+    ASSERT_EQ(admitted(*a, charge, 5), 5);
+    a->book->set_hosts(2);
+    server_->kill();
+    ASSERT_TRUE(a->becomes(false));
+    ASSERT_TRUE(b->becomes(false));
+    b->book->set_hosts(2);
+    const std::array counters{LeaseBook::Counter{charge.key, charge.rate}};
+    EXPECT_FALSE(a->book->usage(counters)[0]);
+    // Its share is five, and used; the other's is not.
+    EXPECT_FALSE(peek(*a, charge).admission.admitted);
+    EXPECT_FALSE(peek(*a, charge).of_all_hosts[0]);
+    EXPECT_TRUE(peek(*a, charge, LedgerLoss::kOpen).admission.admitted);
+    EXPECT_TRUE(peek(*b, charge).admission.admitted);
+    EXPECT_FALSE(peek(*b, charge, LedgerLoss::kClosed).admission.admitted);
+}
+
 }  // namespace
 }  // namespace sluice
