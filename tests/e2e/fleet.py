@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from pathlib import Path
 from typing import Any, Optional
@@ -117,14 +117,12 @@ class Seen:
 
     def most(self, window: float) -> int:
         """Admissions that are certain to lie in one window, whenever between sending and answer each was decided."""
-        most, admitted = 0, self.admitted()
-        for number, (sent, _, _) in enumerate(admitted):
-            count = 0
-            for later in admitted[number:]:
-                if later[0] - sent >= window:
-                    break
-                count += later[1] - sent < window
-            most = max(most, count)
+        admitted, most = self.admitted(), 0
+        answered, earlier = sorted(one[1] for one in admitted), []
+        for sent, ended, _ in admitted:
+            # All that were answered before the window that begins with this one ended, but for those sent before it.
+            most = max(most, bisect_left(answered, sent + window) - bisect_left(earlier, sent + window))
+            insort(earlier, ended)
         return most
 
     def entitled(self, limit: int, window: float) -> int:
