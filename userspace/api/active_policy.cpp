@@ -6,7 +6,9 @@
 
 namespace sluice {
 
-Problems check_enforceable(const Policy& policy) {
+namespace {
+
+Problems check_enforceable(const Policy& policy, bool shared_ledger) {
     Problems problems;
     const auto add = [&](std::string path, std::string message) {
         problems.push_back({Severity::kError, {}, 0, 0, std::move(path), std::move(message), {}});
@@ -15,7 +17,23 @@ Problems check_enforceable(const Policy& policy) {
         add("$." + problem.path, problem.message);
     if (const auto verifier = IdentityVerifier::create(policy.identity); !verifier)
         add(policy.identity.jwt ? "$.identity.jwt.keys" : "$.identity", verifier.error().message);
+    if (!shared_ledger) return problems;
+    for (std::size_t i = 0; i < policy.limits.size(); ++i)
+        if (policy.limits[i].rate.at_once())
+            problems.push_back({Severity::kWarning,
+                                {},
+                                0,
+                                0,
+                                "$.limits[" + std::to_string(i) + "].concurrent",
+                                "counts on each host by itself, unlike the rates, which count over all hosts",
+                                {}});
     return problems;
+}
+
+}  // namespace
+
+PolicyCheck enforceable_with(bool shared_ledger) {
+    return [shared_ledger](const Policy& policy) { return check_enforceable(policy, shared_ledger); };
 }
 
 Result<std::shared_ptr<const ActivePolicy>> ActivePolicy::compile(const LoadedPolicy& loaded,

@@ -18,8 +18,9 @@
 namespace sluice {
 
 // What only the layers above the policy's own can tell of it: limits the kernel can't hold, keys that can't
-// be used. Handed to load_policy_*(), which adds file, line and column.
-Problems check_enforceable(const Policy& policy);
+// be used, limits that do not hold over all hosts although they share a ledger. For load_policy_*(), which adds file, line and
+// column.
+PolicyCheck enforceable_with(bool shared_ledger);
 
 struct ActivePolicy {
     std::shared_ptr<const Policy> policy;

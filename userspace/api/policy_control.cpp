@@ -38,6 +38,7 @@ PolicyControl::PolicyControl(std::string file, const KeyHasher& hasher, Ledger& 
     : file_(std::move(file)),
       hasher_(hasher),
       ledger_(ledger),
+      check_(enforceable_with(ledger.kind() == "redis")),
       log_(log),
       metrics_(metrics),
       activate_(std::move(activate)) {}
@@ -67,13 +68,13 @@ PolicyResult<AppliedPolicy> PolicyControl::start(std::string& note) {
     if (const auto document = ledger_.get_document(kDocument); document && *document)
         history_ = PolicyHistory::from_document(**document);
 
-    PolicyLoad from_file = load_policy_file(file_, check_enforceable);
+    PolicyLoad from_file = load_policy_file(file_, check_);
     if (!from_file) return PolicyRefusal{from_file.problems, std::nullopt};
     file_hash_ = sha256_hex(from_file.loaded->text);
 
     if (const PolicyVersion* applied = history_.resumable(file_hash_)) {
-        PolicyLoad resumed = load_policy_text(applied->text, "policy version " + std::to_string(applied->n),
-                                              folder(), check_enforceable);
+        PolicyLoad resumed =
+            load_policy_text(applied->text, "policy version " + std::to_string(applied->n), folder(), check_);
         if (resumed) {
             note = "resumed the policy applied by " + applied->by + " (version " +
                    std::to_string(applied->n) + ", hash " + resumed.loaded->hash + "): " + file_ +
@@ -92,7 +93,7 @@ PolicyResult<AppliedPolicy> PolicyControl::start(std::string& note) {
 }
 
 PolicyResult<LoadedPolicy> PolicyControl::check(std::string_view text, const std::string& name) const {
-    PolicyLoad load = load_policy_text(text, name, folder(), check_enforceable);
+    PolicyLoad load = load_policy_text(text, name, folder(), check_);
     if (!load) return PolicyRefusal{std::move(load.problems), std::nullopt};
     if (const auto compiled = ActivePolicy::compile(*load.loaded, 0, hasher_); !compiled)
         return PolicyRefusal{{}, compiled.error()};
@@ -200,9 +201,8 @@ PolicyResult<AppliedPolicy> PolicyControl::take_back(const Actor& actor, const s
     // The text is loaded anew if it can be: a list that it names may have changed meanwhile. What was in
     // force before is at hand otherwise.
     LoadedPolicy before = pending_->before;
-    if (PolicyLoad again =
-            load_policy_text(before.text, "policy version " + std::to_string(pending_->before_version.n),
-                             folder(), check_enforceable))
+    if (PolicyLoad again = load_policy_text(
+            before.text, "policy version " + std::to_string(pending_->before_version.n), folder(), check_))
         before = *std::move(again.loaded);
     PolicyVersion version = describe(before, "rollback", actor.name, reason);
     history_.mark_rolled_back();
@@ -263,7 +263,7 @@ void PolicyControl::tick(Nanos monotonic) {
 }
 
 void PolicyControl::follow_files() {
-    PolicyLoad from_file = load_policy_file(file_, check_enforceable);
+    PolicyLoad from_file = load_policy_file(file_, check_);
     const bool file_valid = static_cast<bool>(from_file);
     const std::string hash_now = file_valid ? sha256_hex(from_file.loaded->text) : std::string{};
     if (!file_valid) {
@@ -277,7 +277,7 @@ void PolicyControl::follow_files() {
     PolicyLoad next = file_changed || version_.origin == "file"
                           ? std::move(from_file)
                           : load_policy_text(version_.text, "policy version " + std::to_string(version_.n),
-                                             folder(), check_enforceable);
+                                             folder(), check_);
     if (!next) return refused_file({next.problems, std::nullopt});
     if (file_changed) file_hash_ = hash_now;
     if (file_valid) file_problem_.clear();

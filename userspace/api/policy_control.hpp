@@ -114,6 +114,7 @@ class PolicyControl {
     std::string file_;
     const KeyHasher& hasher_;
     Ledger& ledger_;
+    const PolicyCheck check_;
     EventLog& log_;
     Metrics& metrics_;
     Activate activate_;

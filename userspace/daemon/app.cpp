@@ -602,7 +602,8 @@ int run_daemon(const Config& config) {
 }
 
 int check_everything(const Config& config) {
-    const PolicyLoad load = load_policy_file(config.policy, check_enforceable);
+    const PolicyLoad load =
+        load_policy_file(config.policy, enforceable_with(config.ledger.kind == LedgerKind::kRedis));
     for (const Problem& problem : load.problems) std::cerr << to_string(problem) << '\n';
     if (!load) return kExitInvalidConfig;
     const auto secret = random_key_secret();

@@ -118,9 +118,10 @@ class MemoryLedger final : public Ledger {
         health.up = !full;
         return health;
     }
-    std::string_view kind() const override { return "embedded"; }
+    std::string_view kind() const override { return ledger_kind; }
 
     bool full = false;
+    std::string_view ledger_kind = "embedded";
     std::map<std::string, std::string> documents;
 };
 

@@ -54,6 +54,21 @@ TEST_F(PolicyControlTest, TheFirstPolicyIsTheFiles) {
     EXPECT_EQ(kernel_.generation(), 1U);
 }
 
+TEST_F(PolicyControlTest, WarnsOfWhatCountsOnEachHostWhereHostsShareALedger) {
+    const std::string text =
+        "name: test\nlimits:\n  - {name: ip, per: ip, rate: 10/h}\n"
+        "  - {name: streams, per: ip, concurrent: 3}\n";
+    EXPECT_TRUE(control_->check(text, "new.yaml")->warnings.empty());
+    ledger_.ledger_kind = "redis";
+    const auto shared = make()->check(text, "new.yaml");
+    ASSERT_TRUE(shared) << shared.error().message();
+    ASSERT_EQ(shared->warnings.size(), 1U);
+    EXPECT_EQ(shared->warnings[0].severity, Severity::kWarning);
+    EXPECT_EQ(shared->warnings[0].path, "$.limits[1].concurrent");
+    EXPECT_EQ(shared->warnings[0].line, 4U);
+    EXPECT_TRUE(make()->check(policy_text("10/h"), "new.yaml")->warnings.empty());
+}
+
 TEST_F(PolicyControlTest, ApplyIsAtomicNamedAndAudited) {
     const auto applied = control_->apply(policy_text("20/h"), "new.yaml", "incident 7", std::nullopt, alice_);
     ASSERT_TRUE(applied) << applied.error().message();
