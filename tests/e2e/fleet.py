@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from bisect import bisect_left, bisect_right, insort
@@ -15,6 +16,7 @@ from lab.process import Process, wait_until
 
 HERE = Path(__file__).resolve().parent
 APPLICATION_PORT, REDIS_PORT, FIRST_PORT = 18000, 16379, 18080
+TLS_OFFSET = 500  # of the port for TLS
 REDIS = "/usr/bin/redis-server"
 
 
@@ -28,8 +30,9 @@ class Redis:
         self.start()
 
     def start(self) -> None:
+        extra = [word.replace("{tls_port}", str(self.port + TLS_OFFSET)) for word in self.extra]
         command = [REDIS, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
-        self.process = Process([*command, *self.extra], self.network.edge, self.folder / "redis.log")
+        self.process = Process([*command, *extra], self.network.edge, self.folder / "redis.log")
         wait_until(lambda: self.command("PING") == "PONG", 10, "Redis answers")
 
     def command(self, *words: str) -> str:
@@ -53,10 +56,35 @@ class Redis:
         self.process.kill()
 
 
+def documented_rights(cluster: bool) -> list[str]:
+    """What docs/operations.md says that a user of Redis needs."""
+    text = (HERE.parents[1] / "docs" / "operations.md").read_text(encoding="utf-8")
+    single = re.search(r"The user needs (.*?); what is", text, re.DOTALL)
+    more = re.search(r"The user also needs (`.*?`)", text)
+    quoted = re.findall(r"`([^`]*)`", single.group(1) + (more.group(1) if cluster else ""))
+    return [right for words in quoted for right in words.split()]
+
+
+def behind_tls(folder: Path, cluster: bool = False) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Arguments of a Redis that speaks TLS on the port {tls_port} to a user with a password, and settings of a ledger there."""
+    key, certificate, password = folder / "key.pem", folder / "certificate.pem", folder / "password"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
+         "-days", "2", "-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    password.write_text("s3cret\n", encoding="utf-8")
+    extra = ("--tls-port", "{tls_port}", "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
+             "--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no",
+             "--user", "sluice", "on", ">s3cret", *documented_rights(cluster))  # fmt: skip
+    ledger = {"tls": True, "ca_file": str(certificate), "username": "sluice", "password_file": str(password)}
+    return extra, ledger
+
+
 class Fleet:
     def __init__(
         self, network: Any, credentials: Any, name: str, limits: list[dict], hosts: int, ledger: Optional[dict] = None,
-        extra: tuple[str, ...] = (), redis: Optional[Redis] = None,
+        extra: tuple[str, ...] = (), redis: Optional[Redis] = None, settings: Optional[dict] = None,
     ) -> None:
         self.network, self.folder = network, network.folder / name
         self.redis = redis or Redis(network, self.folder / "redis", extra=extra)
@@ -70,7 +98,9 @@ class Fleet:
                 "gateway": {"listen": [f"127.0.0.1:{FIRST_PORT + i}"], "upstream": [f"127.0.0.1:{APPLICATION_PORT}"],
                             "workers": 1},
                 "admin": {"listen": None, "tokens": None},
-                "ledger": {"kind": "redis", "nodes": [f"127.0.0.1:{REDIS_PORT}"], **(ledger or {})},
+                "ledger": {"kind": "redis", "nodes": [f"127.0.0.1:{REDIS_PORT}"], "host_name": f"host-{i}",
+                           **(ledger or {})},
+                **(settings or {}),
             }
             self.hosts.append(Sluice(network, credentials, policy, config, f"{name}-{i}"))
         for host in self.hosts:

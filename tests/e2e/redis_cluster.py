@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fleet import Redis
+from fleet import TLS_OFFSET, Redis
 from lab.process import wait_until
 
 FIRST_NODE_PORT = 17001
@@ -17,6 +17,8 @@ FLEET_KEY = "sluice:1:{fleet}:head"
 class Cluster:
     def __init__(self, network: Any, folder: Path, replicas: int = 0, extra: tuple[str, ...] = ()) -> None:
         self.nodes = []
+        # Nodes that speak TLS among themselves know one another by those ports.
+        self.offset = TLS_OFFSET if "--tls-cluster" in extra else 0
         for number in range(MASTERS + replicas):
             settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--appendonly", "no",
                         "--cluster-require-full-coverage", "no", *extra)  # fmt: skip
@@ -27,7 +29,7 @@ class Cluster:
             assert node.command("CLUSTER", "ADDSLOTSRANGE", str(first), str(last)) == "OK"
             node.command("CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
         for node in self.nodes[1:]:
-            node.command("CLUSTER", "MEET", "127.0.0.1", str(FIRST_NODE_PORT))
+            node.command("CLUSTER", "MEET", "127.0.0.1", str(FIRST_NODE_PORT + self.offset))
         everyone = f"cluster_known_nodes:{len(self.nodes)}"
         self.wait(lambda info: "cluster_state:ok" in info and everyone in info, "the nodes know one another")
         for number, node in enumerate(self.replicas):
@@ -62,7 +64,7 @@ class Cluster:
                 first, _, last = part.partition("-")
                 if "master" in fields[2] and first.isdigit() and int(first) <= slot <= int(last or first):
                     port = int(fields[1].split("@")[0].rsplit(":", 1)[1])
-                    return next(node for node in self.nodes if node.port == port)
+                    return next(node for node in self.nodes if port in (node.port, node.port + self.offset))
         raise LookupError(f"slot {slot} has no master")
 
     def begin_move(self, slot: int, origin: Redis, to: Redis) -> None:
@@ -72,7 +74,7 @@ class Cluster:
 
     def move_keys(self, slot: int, origin: Redis, to: Redis) -> list[str]:
         keys = origin.command("CLUSTER", "GETKEYSINSLOT", str(slot), "100").split()
-        done = origin.command("MIGRATE", "127.0.0.1", str(to.port), "", "0", "5000", "REPLACE", "KEYS", *keys)
+        done = origin.command("MIGRATE", "127.0.0.1", str(to.port + self.offset), "", "0", "5000", "REPLACE", "KEYS", *keys)
         assert done in ("OK", "NOKEY"), done
         return keys
 

@@ -6,9 +6,9 @@ import os
 import time
 
 import pytest
-from fleet import REDIS, Fleet
+from fleet import REDIS, TLS_OFFSET, Fleet, behind_tls
 from lab.process import wait_until
-from redis_cluster import FLEET_KEY, MASTERS, SLOTS, Cluster
+from redis_cluster import FIRST_NODE_PORT, FLEET_KEY, MASTERS, SLOTS, Cluster
 
 pytestmark = pytest.mark.skipif(not os.access(REDIS, os.X_OK), reason="no redis-server: apt-get install redis-server")
 
@@ -23,12 +23,14 @@ KINDS = [f"/{loss}={RATE}@{source}" for loss in BOTH for source in SOURCES]
 def start(network, credentials, start_sluice):
     running = []
 
-    def begin(replicas: int = 0, extra: tuple[str, ...] = (), ledger: dict | None = None) -> tuple[Cluster, Fleet]:
+    def begin(
+        replicas: int = 0, extra: tuple[str, ...] = (), ledger: dict | None = None, settings: dict | None = None
+    ) -> tuple[Cluster, Fleet]:
         name = f"cluster-{time.monotonic_ns()}"
         cluster = Cluster(network, network.folder / f"{name}-redis", replicas, extra)
         running.append(cluster)
-        settings = {**cluster.ledger, "deadline": "50ms", **(ledger or {})}
-        running[-1] = Fleet(network, credentials, name, LIMITS, 3, settings, redis=cluster)
+        ledger = {**cluster.ledger, "deadline": "50ms", **(ledger or {})}
+        running[-1] = Fleet(network, credentials, name, LIMITS, 3, ledger, redis=cluster, settings=settings)
         return cluster, running[-1]
 
     yield begin
@@ -140,3 +142,43 @@ def test_a_cluster_that_is_down_is_away_and_comes_back(start):
     wait_until(lambda: all(state["up"] for state in fleet.ledger()), 15, "the cluster is back")
     seen = fleet.load(2, [f"/closed={RATE}@127.0.4.99"])
     assert seen["/closed@127.0.4.99"].admitted()
+
+
+def test_a_cluster_behind_tls_and_a_user_who_may_do_what_is_documented(start, network):
+    folder = network.folder / "cluster-tls"
+    folder.mkdir()
+    extra, ledger = behind_tls(folder, cluster=True)
+    # One node is named, by its port for TLS; the others are found, by theirs.
+    ledger["nodes"] = [f"127.0.0.1:{FIRST_NODE_PORT + TLS_OFFSET + 1}"]
+    cluster, fleet = start(extra=(*extra, "--tls-cluster", "yes"), ledger=ledger, settings={"fleet": {"policies": True}})
+    for state in fleet.ledger():
+        ports = {int(node["node"].rsplit(":", 1)[1]) for node in state["nodes"]}
+        assert ports == {node.port + TLS_OFFSET for node in cluster.masters}
+    load = fleet.begin(8, KINDS)
+    time.sleep(2)
+    origin, to = cluster.masters[:2]
+    counter = cluster.counters(origin)[0]
+    slot = cluster.slot(counter)
+    cluster.begin_move(slot, origin, to)
+    cluster.move_keys(slot, origin, to)
+    time.sleep(1)
+    cluster.end_move(slot, to)
+    seen = fleet.results(load, 60)
+    for kind, one in seen.items():
+        assert {request[2] for request in one.requests} <= {200, 429}, kind
+        assert one.most(WINDOW) <= LIMIT, kind
+    assert sum(len(one.admitted()) for one in seen.values()) >= sum(one.entitled(LIMIT, WINDOW) for one in seen.values()) * 0.98
+    assert sum(state["redirects"] for state in fleet.ledger()) > 0
+
+    # Nothing that hosts say or operators ask is refused either.
+    first, *others = fleet.hosts
+    assert first.ctl("ban", "add", "198.51.100.7", "--for", "10m", "--reason", "drill").returncode == 0
+    wait_until(lambda: all("198.51.100.7" in host.bans() for host in others), 5, "the ban is everywhere")
+    charges = others[0].admin.get(f"/v1/explain?ip={SOURCES[0]}&method=GET&path=/closed")["charges"]
+    assert {charge["counted"] for charge in charges} == {"fleet"}
+    policy = first.admin.get("/v1/policy")["text"].replace("name: fleet", "name: fleet2")
+    candidate = folder / "candidate.yaml"
+    candidate.write_text(policy, encoding="utf-8")
+    assert first.ctl("policy", "apply", str(candidate), "--reason", "drill").returncode == 0
+    wait_until(lambda: all(host.status()["policy"]["name"] == "fleet2" for host in others), 5, "the policy is everywhere")
+    assert [trouble for host in fleet.hosts for trouble in host.status().get("troubles", [])] == []

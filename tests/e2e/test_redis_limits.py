@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from fleet import REDIS, Fleet
+from fleet import REDIS, REDIS_PORT, Fleet
 from lab.process import wait_until
 
 pytestmark = pytest.mark.skipif(not os.access(REDIS, os.X_OK), reason="no redis-server: apt-get install redis-server")
@@ -25,8 +25,8 @@ def limit(name: str, count: int, window: int = WINDOW, **more) -> dict:
 def start_fleet(network, credentials, start_sluice):
     fleets = []
 
-    def start(limits: list[dict], hosts: int = 3, ledger: dict | None = None) -> Fleet:
-        fleets.append(Fleet(network, credentials, f"fleet-{time.monotonic_ns()}", limits, hosts, ledger))
+    def start(limits: list[dict], hosts: int = 3, extra: tuple[str, ...] = ()) -> Fleet:
+        fleets.append(Fleet(network, credentials, f"fleet-{time.monotonic_ns()}", limits, hosts, extra=extra))
         return fleets[-1]
 
     yield start
@@ -79,7 +79,7 @@ def test_exact_at_every_load(start_fleet, hosts, window, counts):
 @pytest.fixture
 def three(start_fleet):
     limits = [limit(loss, 60, on_ledger_loss=loss) for loss in ("share", "open", "closed")]
-    return start_fleet(limits, 3)
+    return start_fleet(limits, 3, extra=("--bind", "127.0.0.1", "127.0.0.2"))
 
 
 def kinds(rate: float) -> list[str]:
@@ -120,6 +120,55 @@ def test_a_paused_redis_holds_no_request_up(three):
         assert {request[2] for request in one.requests} <= {200, 429}
         assert max(request[1] - request[0] for request in one.requests) < 1  # far from three seconds
     assert seen["/closed@127.0.2.1"].most(WINDOW) <= 60
+
+
+@pytest.fixture
+def cut(network):
+    """Cuts an address of the edge off, or joins it again."""
+
+    def table(*words: str, check: bool = True) -> None:
+        network.edge.run("nft", *words, check=check)
+
+    def change(address: str, off: bool) -> None:
+        if not off:
+            return table("delete", "table", "ip", "cut", check=False)
+        table("add", "table", "ip", "cut")
+        table("add", "chain", "ip", "cut", "in", "{ type filter hook input priority 0; }")
+        for end in ("saddr", "daddr"):
+            table("add", "rule", "ip", "cut", "in", "ip", end, address, "drop")
+
+    yield change
+    change("", False)
+
+
+def test_a_host_cut_off_from_redis_does_as_its_limits_say_and_says_so(three, cut):
+    # It has an address of Redis of its own.
+    *others, lonely = three.hosts
+    lonely.stop()
+    lonely.config["ledger"]["nodes"] = [f"127.0.0.2:{REDIS_PORT}"]
+    lonely.write_config()
+    lonely.start()
+    wait_until(lambda: all(state["hosts"] == 3 for state in three.ledger()), 15, "all are known")
+    load = three.begin(30, kinds(12))
+    time.sleep(6)
+    cut("127.0.0.2", True)
+    wait_until(lambda: not lonely.status()["ledger"]["up"], 5, "it sees that it is alone")
+    time.sleep(5)
+    assert all(host.status()["ledger"]["up"] for host in others)
+    assert lonely.admin.get("/api/health")["services"]["redis"]["status"] == "down"
+    assert "alone" in lonely.ctl("hosts").stdout + lonely.ctl("hosts").stderr
+    assert sorted(one["state"] for one in others[0].ctl_json("hosts")["hosts"])[0] in ("gone", "late")
+    cut("127.0.0.2", False)
+    wait_until(lambda: lonely.status()["ledger"]["up"], 5, "it is back")
+    seen = three.results(load, 60)
+    for loss in ("share", "open", "closed"):
+        one = seen[f"/{loss}@127.0.2.1"]
+        assert {request[2] for request in one.requests} <= {200, 429}
+        assert one.slowest(200) < 1  # far from five seconds
+        # docs/accuracy.md: the limit; and what a host that is cut off admits by itself.
+        assert one.most(WINDOW) <= 60 + {"share": 20, "open": 60, "closed": 0}[loss], loss
+    assert lonely.status()["ledger"]["unleased"] > 0
+    assert all(host.status()["ledger"]["unleased"] == 0 for host in others)
 
 
 def test_a_flushed_redis_is_told_again(three):

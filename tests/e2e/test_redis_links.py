@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
-from fleet import REDIS, REDIS_PORT, Fleet, Redis
+from fleet import REDIS, REDIS_PORT, TLS_OFFSET, Fleet, Redis, behind_tls
 from lab.process import Process, wait_until
 
 pytestmark = pytest.mark.skipif(not os.access(REDIS, os.X_OK), reason="no redis-server: apt-get install redis-server")
 
-TLS_PORT, REPLICA_PORT, SENTINEL_PORT = 16380, 16381, 26379
+REPLICA_PORT, SENTINEL_PORT = 16381, 26379
 LIMITS = [{"name": "few", "per": "ip", "class": "few", "rate": "5/h"}]
 
 
@@ -31,20 +30,8 @@ def spend(fleet: Fleet, source: str) -> int:
 
 
 def test_tls_and_a_user_with_a_password(network, credentials, start_sluice, folder):
-    key, certificate, password = folder / "key.pem", folder / "certificate.pem", folder / "password"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
-         "-days", "2", "-subj", "/CN=redis", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    password.write_text("s3cret\n", encoding="utf-8")
-    extra = ("--tls-port", str(TLS_PORT), "--tls-cert-file", str(certificate), "--tls-key-file", str(key),
-             "--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no",
-             "--user", "sluice", "on", ">s3cret", "~sluice:*", "+eval", "+evalsha", "+script",
-             "+get", "+set", "+auth", "+role", "+time", "+hset", "+hget", "+hdel", "+zadd",
-             "+zrem", "+zscore", "+zcard", "+zcount", "+zrangebyscore", "+zrevrangebyscore")  # fmt: skip
-    ledger = {"nodes": [f"127.0.0.1:{TLS_PORT}"], "tls": True, "ca_file": str(certificate), "username": "sluice",
-              "password_file": str(password)}  # fmt: skip
+    extra, ledger = behind_tls(folder)
+    ledger["nodes"] = [f"127.0.0.1:{REDIS_PORT + TLS_OFFSET}"]
     fleet = Fleet(network, credentials, "tls", LIMITS, 2, ledger, extra)
     try:
         assert spend(fleet, "127.0.3.1") == 5
