@@ -307,10 +307,9 @@ KernelPlan make_kernel_plan(const KernelPolicy& policy, const KernelPlanContext&
     plan_ban(policy, context, image);
 
     // A ban falls on a whole source, so what must not be banned is every source that holds such an address.
-    std::vector<IpPrefix> never_ban;
     for (const IpPrefix& prefix : context.never_ban) {
         const IpPrefix source = context.source_prefix.of(prefix.address());
-        never_ban.push_back(prefix.length() > source.length() ? source : prefix);
+        plan.never_ban.push_back(prefix.length() > source.length() ? source : prefix);
     }
     for (const bool ipv4 : {true, false}) {
         const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
@@ -319,7 +318,7 @@ KernelPlan make_kernel_plan(const KernelPolicy& policy, const KernelPlanContext&
         };
         image.allow[family] = place(policy.allow.prefixes);
         image.deny[family] = place(policy.deny.prefixes);
-        image.never_ban[family] = place(never_ban);
+        image.never_ban[family] = place(plan.never_ban);
     }
     return plan;
 }

@@ -27,6 +27,7 @@ std::vector<KernelPlanProblem> check_kernel_policy(const KernelPolicy& policy,
 struct KernelPlan {
     sluice_policy policy{};
     std::vector<sluice_fences> blocks;  // of the policy's prefix sets
+    std::vector<IpPrefix> never_ban;    // what policy.never_ban was made of: whole sources
     // Names of the policy's limits by group, scope and slot, those of a group as "group/limit"; empty: the slot is free.
     std::array<std::array<std::array<std::string, SLUICE_LIMITS_MAX>, 2>, SLUICE_GROUPS> limit_names;
     // Names of the groups of ports; empty: not in use, or the first, of all ports without a group.

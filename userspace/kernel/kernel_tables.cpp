@@ -42,14 +42,18 @@ Result<> verify_lists(int blocks_fd, const KernelPlan& plan, const KernelPolicy&
     const std::span<const sluice_fences> blocks = memory->as<sluice_fences>();
     for (const bool ipv4 : {true, false}) {
         const std::size_t family = ipv4 ? SLUICE_IPV4 : SLUICE_IPV6;
-        if (const auto allowed = verify_prefix_set(plan.policy.allow[family], blocks, policy.allow.prefixes,
-                                                   ipv4, "kernel.allow");
-            !allowed)
-            return allowed;
-        if (const auto denied = verify_prefix_set(plan.policy.deny[family], blocks, policy.deny.prefixes,
-                                                  ipv4, "kernel.deny");
-            !denied)
-            return denied;
+        const auto verify = [&](const sluice_prefix_set& set, const std::vector<IpPrefix>& prefixes,
+                                const char* list) {
+            return verify_prefix_set(set, blocks, prefixes, ipv4, list);
+        };
+        if (auto read = verify(plan.policy.allow[family], policy.allow.prefixes, "kernel.allow"); !read)
+            return read;
+        if (auto read = verify(plan.policy.deny[family], policy.deny.prefixes, "kernel.deny"); !read)
+            return read;
+        if (auto read = verify(plan.policy.never_ban[family], plan.never_ban,
+                               "trusted_proxies and kernel.allow, never banned,");
+            !read)
+            return read;
     }
     return {};
 }
@@ -148,6 +152,7 @@ Result<> KernelTables::apply(const KernelPolicy& policy, const SourcePrefix& sou
     generation_ = generation;
     standing_ = plan.policy;
     plan.blocks = {};
+    plan.never_ban = {};
     previous_ = std::exchange(plan_, std::move(plan));
     allow_ = PrefixSet{policy.allow.prefixes};
     deny_ = PrefixSet{policy.deny.prefixes};
