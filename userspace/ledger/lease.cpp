@@ -16,8 +16,13 @@ constexpr std::uint64_t kLeastDemandAlone = 2;
 // A refusal is believed for so long when others hold tokens that they may give back.
 constexpr Nanos kLeastDenial = 5 * kMillisecond;
 constexpr Nanos kDenialsPerWindow = 1000;
-// More runs than one message should have are reported at the time of the latest of them.
+constexpr std::int64_t kRedisSlots = 2048;
+// More runs than one message should have are reported some together, at the time of the latest of them.
 constexpr std::size_t kMostUses = 2048;
+// Uses so near one another are told as one run. Redis rounds again, so it is a small part of its slot if that does not make more
+// runs than a message takes, which is sent at least every two seconds.
+constexpr std::int64_t kRunsPerSlot = 4;
+constexpr Nanos kLeastRun = 2 * kMillisecond;
 
 Nanos shortened(Nanos elapsed) {
     return elapsed - elapsed / kMillion * kDriftPerMillion - kMicrosecond;
@@ -28,8 +33,7 @@ Nanos shortened(Nanos elapsed) {
 std::int64_t lease_unit_us(const Rate& rate) {
     if (rate.count <= kExactCount) return 1;
     const std::int64_t window_us = rate.window / kMicrosecond;
-    const auto slots = static_cast<std::int64_t>(kSlotsPerWindow);
-    return std::max<std::int64_t>(1, (window_us + slots - 1) / slots);
+    return std::max<std::int64_t>(1, (window_us + kRedisSlots - 1) / kRedisSlots);
 }
 
 void Lease::set_rate(const Rate& rate, Nanos now) {
@@ -76,7 +80,8 @@ void Lease::record(const Rate& rate, std::uint64_t cost, Nanos now) {
     last_use_ = now;
     const std::uint64_t closed =
         sent_ ? std::max(sent_->end, known_) : known_;  // told already: not to be changed
-    const Nanos unit = lease_unit_us(rate) * kMicrosecond;
+    const Nanos slot = lease_unit_us(rate) * kMicrosecond;
+    const Nanos unit = std::min(slot, std::max(slot / kRunsPerSlot, kLeastRun));
     if (!log_.empty() && log_.back().end > closed && now / unit == log_.back().at / unit &&
         log_.back().end - log_.back().count >= closed) {
         log_.back().at = now;
@@ -167,9 +172,13 @@ LeaseRequest Lease::begin(Nanos now, std::int64_t clock_bound_us, Nanos short_le
     }
     if (told < used_) request.uses.push_back({request.window_us, used_ - told});
     if (request.uses.size() > kMostUses) {
-        const std::size_t merged = request.uses.size() - kMostUses;
-        for (std::size_t i = 0; i < merged; ++i) request.uses[merged].count += request.uses[i].count;
-        request.uses.erase(request.uses.begin(), request.uses.begin() + static_cast<std::ptrdiff_t>(merged));
+        const std::size_t together = (request.uses.size() + kMostUses - 1) / kMostUses;
+        std::vector<LeaseUse> runs;
+        for (std::size_t i = 0; i < request.uses.size(); ++i) {
+            if (i % together == 0) runs.push_back({0, 0});
+            runs.back() = {request.uses[i].age_us, runs.back().count + request.uses[i].count};
+        }
+        request.uses = std::move(runs);
     }
     sent_ = Sent{.seq = seq_, .at = now, .end = used_, .short_lease = short_lease};
     return request;

@@ -167,6 +167,7 @@ Admission LeaseBook::spend(Round& round, std::span<ChargeResult> results) {
     std::ranges::copy(request.charges, charges.begin());
     bool closed = false;
     for (std::size_t i = 0; i < round.size(); ++i) {
+        if (round.places[i].take == Lease::Take::kTaken) charges[i].rate = beyond_slots(charges[i].rate);
         if (!round.places[i].away || round.places[i].take == Lease::Take::kTaken) continue;
         if (request.losses[i] == LedgerLoss::kShare) charges[i].rate = share_of(charges[i].rate);
         closed = closed || (request.losses[i] == LedgerLoss::kClosed && round.enforced(i));
@@ -190,6 +191,8 @@ Admission LeaseBook::spend(Round& round, std::span<ChargeResult> results) {
                     true;  // a shadow's: it is let through, and told as what would not have been
             }
         }
+        results[i].remaining =
+            std::min(results[i].remaining, charge.rate.count - std::min(charge.rate.count, results[i].used));
         if (!place.away)
             results[i].remaining =
                 std::min(results[i].remaining, lease.held(request.monotonic) + lease.free_elsewhere());

@@ -148,6 +148,11 @@ class LeaseBook {
         rate.count = std::max<std::uint64_t>(1, rate.count / hosts_.load(std::memory_order_relaxed));
         return rate;
     }
+    // Of a limit of which Redis decides: its slots and this host's, of large limits, end at different times, and both would be waited for.
+    static Rate beyond_slots(Rate rate) {
+        if (rate.count > kExactCount) rate.count *= 2;
+        return rate;
+    }
     static void queue(Entry& entry, std::vector<KeyHash>& keys);
     void post(std::vector<KeyHash> keys, std::shared_ptr<Ticket> ticket);
     void drain();

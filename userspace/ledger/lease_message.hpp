@@ -57,8 +57,8 @@ struct LeaseReply {
     bool operator==(const LeaseReply&) const = default;
 };
 
-// Times are kept exactly (to the microsecond) for limits up to kExactCount, else in slots of 1/1024 window: as the
-// windows of one host do.
+// Redis keeps times exactly (to the microsecond) for limits up to kExactCount, else in slots of 1/2048 window, rounded up. What is
+// late by that is not admitted: at twice the limit, half a slot a window is 0.05 % of what is entitled.
 std::int64_t lease_unit_us(const Rate& rate);
 
 }  // namespace sluice

@@ -98,12 +98,16 @@ LeaseBook::Peeked LeaseBook::peek(const Request& request, std::span<ChargeResult
         counters[i] = {charges[i].key, charges[i].rate};
     }
     const auto all = usage(std::span{counters}.first(size));
-    for (std::size_t i = 0; i < size; ++i)
-        if (!all[i] && request.losses[i] == LedgerLoss::kShare) charges[i].rate = share_of(charges[i].rate);
+    for (std::size_t i = 0; i < size; ++i) {
+        if (all[i])
+            charges[i].rate = beyond_slots(charges[i].rate);
+        else if (request.losses[i] == LedgerLoss::kShare)
+            charges[i].rate = share_of(charges[i].rate);
+    }
     peeked.admission = limiter_.peek(std::span{charges}.first(size), request.ledger, results);
     for (std::size_t i = 0; i < size; ++i) {
         ChargeResult& result = results[i];
-        const Charge& charge = charges[i];
+        const Charge& charge = request.charges[i];
         Nanos retry_in = 0;
         if (all[i]) {
             peeked.of_all_hosts.set(i);
