@@ -19,7 +19,6 @@ namespace sluice {
 inline constexpr std::size_t kMaxPolicyBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxListFileBytes = std::size_t{64} << 20;
 inline constexpr std::size_t kMaxKeyFileBytes = std::size_t{4} << 20;  // JWKS, API keys
-inline constexpr std::size_t kMaxPrefixes = 1'000'000;                 // of one list, its files included
 
 struct LoadedPolicy {
     std::shared_ptr<const Policy> policy;
