@@ -6,6 +6,7 @@
 
 #include "policy/check_rules.hpp"
 #include "policy/policy_check.hpp"
+#include "policy/policy_yaml.hpp"
 #include "policy/units.hpp"
 #include "policy/words.hpp"
 
@@ -98,6 +99,12 @@ void RuleChecker::check_packet_limit(const PacketLimit& limit, const std::string
 
 void RuleChecker::check_lists(const Policy& policy) {
     const KernelPolicy& kernel = policy.kernel;
+    for (const auto& [path, list] :
+         {std::pair{"$.kernel.allow", &kernel.allow}, {"$.kernel.deny", &kernel.deny}})
+        if (list->prefixes.size() > kMaxPrefixes)
+            return error(path,
+                         std::to_string(list->prefixes.size()) + " prefixes, those of its files included",
+                         "at most " + std::to_string(kMaxPrefixes));
     if (std::ranges::any_of(kernel.deny.prefixes, is_everything))
         warning("$.kernel.deny", "denies every address of a family: only the allow list gets through");
     if (std::ranges::any_of(kernel.allow.prefixes, is_everything))

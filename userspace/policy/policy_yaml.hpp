@@ -18,6 +18,7 @@ namespace sluice {
 // What a load reads at most, so that no file can exhaust the controller.
 inline constexpr std::size_t kMaxPolicyBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxListFileBytes = std::size_t{64} << 20;
+inline constexpr std::size_t kMaxPrefixes = 1'000'000;                 // of one list, its files included
 inline constexpr std::size_t kMaxKeyFileBytes = std::size_t{4} << 20;  // JWKS, API keys
 
 struct LoadedPolicy {

@@ -138,6 +138,17 @@ TEST(PolicyCheck, ListsThatContradict) {
                 HasSubstr("error: is longer than source_prefix"));
 }
 
+TEST(PolicyCheck, ListsHoldAMillionAndNoMore) {
+    Policy policy;
+    policy.name = "lists";
+    policy.kernel.deny.prefixes.assign(kMaxPrefixes, IpPrefix::parse("192.0.2.1").value());
+    EXPECT_TRUE(check_policy(policy).empty());
+    policy.kernel.deny.prefixes.push_back(IpPrefix::parse("192.0.2.2").value());
+    EXPECT_EQ(to_string(check_policy(policy)),
+              "error: 1000001 prefixes, those of its files included (at $.kernel.deny); allowed: at most "
+              "1000000\n");
+}
+
 TEST(PolicyCheck, HeadersThatMayNotCarryAKey) {
     const TemporaryFolder folder;
     folder.write("k", "keys: [{sha256: " + std::string(64, '0') + ", user: u}]");
