@@ -1,8 +1,6 @@
 #include "ledger/lease_script.hpp"
 
-#include <hiredis/hiredis.h>
-
-#include <array>
+#include "ledger/reply_fields.hpp"
 
 namespace sluice {
 
@@ -128,8 +126,6 @@ return {0, now, seq, known, tokens, lease, free, retry, away, records + 1}
 
 namespace {
 
-constexpr std::size_t kReplyFields = 10;
-
 std::string text(std::uint64_t value) {
     return std::to_string(value);
 }
@@ -179,13 +175,9 @@ std::vector<std::string> lease_reset_arguments(const KeyHash& key) {
 }
 
 std::optional<LeaseReply> parse_lease_reply(const redisReply& reply) {
-    if (reply.type != REDIS_REPLY_ARRAY || reply.elements != kReplyFields) return std::nullopt;
-    std::array<std::int64_t, kReplyFields> field{};
-    for (std::size_t i = 0; i < kReplyFields; ++i) {
-        if (reply.element[i]->type != REDIS_REPLY_INTEGER || reply.element[i]->integer < 0)
-            return std::nullopt;
-        field[i] = reply.element[i]->integer;
-    }
+    const auto fields = reply_fields<10>(reply);
+    if (!fields) return std::nullopt;
+    const auto& field = *fields;
     if (field[0] > 2) return std::nullopt;
     const auto count = [&](std::size_t i) { return static_cast<std::uint64_t>(field[i]); };
     return LeaseReply{.status = static_cast<LeaseReply::Status>(field[0]),

@@ -1,10 +1,7 @@
 #include "ledger/lease_usage.hpp"
 
-#include <hiredis/hiredis.h>
-
-#include <array>
-
 #include "ledger/lease_script.hpp"
+#include "ledger/reply_fields.hpp"
 
 namespace sluice {
 
@@ -60,13 +57,9 @@ std::vector<std::string> lease_usage_arguments(const KeyHash& key, const Rate& r
 }
 
 std::optional<LeaseUsage> parse_lease_usage(const redisReply& reply) {
-    std::array<std::int64_t, 6> field{};
-    if (reply.type != REDIS_REPLY_ARRAY || reply.elements != field.size()) return std::nullopt;
-    for (std::size_t i = 0; i < field.size(); ++i) {
-        if (reply.element[i]->type != REDIS_REPLY_INTEGER || reply.element[i]->integer < 0)
-            return std::nullopt;
-        field[i] = reply.element[i]->integer;
-    }
+    const auto fields = reply_fields<6>(reply);
+    if (!fields) return std::nullopt;
+    const auto& field = *fields;
     return LeaseUsage{.used = static_cast<std::uint64_t>(field[0]),
                       .leased = static_cast<std::uint64_t>(field[1]),
                       .mine = static_cast<std::uint64_t>(field[2]),

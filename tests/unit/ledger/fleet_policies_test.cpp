@@ -5,11 +5,9 @@
 
 #include <thread>
 
-#include "ledger/redis_ledger.hpp"
 #include "policy/policy_yaml.hpp"
 #include "policy/sha256.hpp"
-#include "support/redis_server.hpp"
-#include "unit/ledger/fixtures.hpp"
+#include "unit/ledger/redis_fixture.hpp"
 
 namespace sluice {
 namespace {
@@ -66,46 +64,16 @@ TEST(FleetPolicyBytes, OfAnybodyAreNotBelieved) {
     EXPECT_EQ(plain->host, "");
 }
 
-struct Host {
-    Host(const std::string& directory, const std::string& socket, std::string name, bool shares = true) {
-        RedisSettings settings;
-        settings.nodes = {"unix:" + socket};
-        settings.deadline = 500 * kMillisecond;
-        settings.host_name = std::move(name);
-        settings.share_policies = shares;
-        auto opened = RedisLedger::open({.directory = directory}, settings);
-        EXPECT_TRUE(opened) << opened.error().message;
-        ledger = *std::move(opened);
-        ledger->lease(limiter);
-    }
-    ~Host() { ledger->stop(); }
-    Host(const Host&) = delete;
-    Host& operator=(const Host&) = delete;
-    FleetPolicies& policies() const { return *ledger->fleet().policies(); }
+using Host = test::Peer;
 
-    Limiter limiter{test::kSmallLimiter};
-    std::unique_ptr<RedisLedger> ledger;
-};
-
-class FleetPoliciesTest : public testing::Test {
+class FleetPoliciesTest : public test::RedisTest {
   protected:
-    void SetUp() override {
-        if (!test::RedisServer::installed())
-            GTEST_SKIP() << "no redis-server here: apt-get install redis-server";
-        server_ = std::make_unique<test::RedisServer>(directory_.path());
-    }
     std::unique_ptr<Host> host(const std::string& name, std::optional<FleetPolicy> known = std::nullopt) {
-        auto made = std::make_unique<Host>(directory_.path() + "/" + name, server_->socket(), name);
+        auto sharing = settings();
+        sharing.share_policies = true;
+        auto made = std::make_unique<Host>(directory_.path() + "/" + name, sharing, name);
         made->policies().know(std::move(known));
         return made;
-    }
-    template <class Condition>
-    static bool becomes(Condition&& condition) {
-        for (int tries = 0; tries < 500; ++tries) {
-            if (condition()) return true;
-            std::this_thread::sleep_for(10ms);
-        }
-        return false;
     }
     // The news that comes next; its text is empty if none does.
     static FleetPolicies::News next(const Host& host) {
@@ -113,9 +81,6 @@ class FleetPoliciesTest : public testing::Test {
         EXPECT_TRUE(becomes([&] { return (news = host.policies().take()).has_value(); }));
         return news.value_or(FleetPolicies::News{});
     }
-
-    test::TemporaryDirectory directory_;
-    std::unique_ptr<test::RedisServer> server_;
 };
 
 TEST_F(FleetPoliciesTest, ADecisionReachesTheOthersAndANewcomer) {
@@ -139,7 +104,7 @@ TEST_F(FleetPoliciesTest, ADecisionReachesTheOthersAndANewcomer) {
 }
 
 TEST_F(FleetPoliciesTest, WhoDoesNotShareHasNone) {
-    const Host alone{directory_.path() + "/alone", server_->socket(), "alone", false};
+    const Host alone{directory_.path() + "/alone", settings(), "alone"};
     EXPECT_EQ(alone.ledger->fleet().policies(), nullptr);
 }
 

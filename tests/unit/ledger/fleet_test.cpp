@@ -6,31 +6,14 @@
 
 #include <thread>
 
-#include "ledger/redis_ledger.hpp"
-#include "support/redis_server.hpp"
-#include "unit/ledger/fixtures.hpp"
+#include "unit/ledger/redis_fixture.hpp"
 
 namespace sluice {
 namespace {
 
 using namespace std::chrono_literals;
 
-struct Host {
-    Host(const std::string& directory, RedisSettings settings, std::string name) {
-        settings.host_name = std::move(name);
-        auto opened = RedisLedger::open({.directory = directory}, settings);
-        EXPECT_TRUE(opened) << opened.error().message;
-        ledger = *std::move(opened);
-        ledger->lease(limiter);
-    }
-    ~Host() { ledger->stop(); }
-    Host(const Host&) = delete;
-    Host& operator=(const Host&) = delete;
-    Fleet& fleet() const { return ledger->fleet(); }
-
-    Limiter limiter{test::kSmallLimiter};
-    std::unique_ptr<RedisLedger> ledger;
-};
+using Host = test::Peer;
 
 FleetFact ban(const std::string& source, std::string origin = "operator", Nanos lasts = kMinute) {
     FleetFact fact;
@@ -41,26 +24,10 @@ FleetFact ban(const std::string& source, std::string origin = "operator", Nanos 
     return fact;
 }
 
-class FleetTest : public testing::Test {
+class FleetTest : public test::RedisTest {
   protected:
-    void SetUp() override {
-        if (!test::RedisServer::installed())
-            GTEST_SKIP() << "no redis-server here: apt-get install redis-server";
-        server_ = std::make_unique<test::RedisServer>(directory_.path());
-    }
     std::unique_ptr<Host> host(const std::string& name) {
-        RedisSettings settings;
-        settings.nodes = {"unix:" + server_->socket()};
-        settings.deadline = 500 * kMillisecond;
-        return std::make_unique<Host>(directory_.path() + "/" + name, settings, name);
-    }
-    template <class Condition>
-    static bool becomes(Condition&& condition) {
-        for (int tries = 0; tries < 500; ++tries) {
-            if (condition()) return true;
-            std::this_thread::sleep_for(10ms);
-        }
-        return false;
+        return std::make_unique<Host>(directory_.path() + "/" + name, settings(), name);
     }
     // What a host hears until there are so many.
     static std::vector<FleetNews> heard(const Host& host, std::size_t count) {
@@ -72,9 +39,6 @@ class FleetTest : public testing::Test {
         EXPECT_EQ(all.size(), count);
         return all;
     }
-
-    test::TemporaryDirectory directory_;
-    std::unique_ptr<test::RedisServer> server_;
 };
 
 TEST_F(FleetTest, ADecisionReachesTheOthersAndNotItsOwnHost) {

@@ -9,8 +9,7 @@
 #include <future>
 #include <thread>
 
-#include "support/redis_server.hpp"
-#include "unit/ledger/fixtures.hpp"
+#include "unit/ledger/redis_fixture.hpp"
 
 namespace sluice {
 namespace {
@@ -71,20 +70,8 @@ Charge charge_of(std::uint64_t key, std::uint64_t count, Nanos window = kHour) {
     return {.key = {.high = key, .low = key}, .limit = 1, .rate = {.count = count, .window = window}};
 }
 
-class RedisLedgerTest : public testing::Test {
+class RedisLedgerTest : public test::RedisTest {
   protected:
-    void SetUp() override {
-        if (!test::RedisServer::installed())
-            GTEST_SKIP() << "no redis-server here: apt-get install redis-server";
-        server_ = std::make_unique<test::RedisServer>(directory_.path());
-    }
-    // Patient: what is tested is not how fast this machine is.
-    RedisSettings settings() const {
-        RedisSettings settings;
-        settings.nodes = {"unix:" + server_->socket()};
-        settings.deadline = 500 * kMillisecond;
-        return settings;
-    }
     std::unique_ptr<Host> host(const std::string& name) {
         return std::make_unique<Host>(directory_.path() + "/" + name, settings());
     }
@@ -94,9 +81,6 @@ class RedisLedgerTest : public testing::Test {
         for (int i = 0; i < requests; ++i) count += host.admit(charge, loss).admitted ? 1 : 0;
         return count;
     }
-
-    test::TemporaryDirectory directory_;
-    std::unique_ptr<test::RedisServer> server_;
 };
 
 TEST_F(RedisLedgerTest, HostsAdmitOneLimitTogether) {
